@@ -106,7 +106,7 @@ def task_branch(task_id: int) -> str:
 
 
 def task_of_branch(branch: str) -> int | None:
-    """Task id that a head branch stands for (`task-N`, `task-N-…`, with or without `feature/` before it), None where it stands for none."""
+    """Task id that a head branch stands for: `task-N` or `task-N-…`, with or without `feature/` before it; else None."""
     found = _TASK_BRANCH.fullmatch(branch)
     return _positive(found.group(1)) if found else None
 

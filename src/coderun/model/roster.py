@@ -1,0 +1,103 @@
+"""The roster: which agents there are, in which role, with which App, CLI, model and prompts.
+
+Agents are data. No code asks for one by name; templates and stages ask for roles and capabilities.
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from coderun.model.coderun import CliConfig, Shape
+from coderun.model.errors import ConfigError, InvalidCodeRunError
+from coderun.model.logins import normalise_login
+from coderun.model.names import is_dns_label
+
+
+class AgentTools(Shape, frozen=True, kw_only=True):
+    """MCP tools of an agent: remote ones by name, local servers by name."""
+
+    remote: tuple[str, ...] = ()
+    local_servers: dict[str, dict[str, object]] = {}
+
+
+class Agent(Shape, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One agent.
+
+    Attributes:
+        name: Its short name, a DNS label: part of workspace names and of its login on the local forge, `{name}[bot]`.
+        role: The pipeline role it can take (`implementation`, `quality`, `testing`, …).
+        github_app: Name of its GitHub App, `""` where it has none.
+        cli: How it runs; a plain string in YAML means that `cliType` with everything else at its default.
+        system_prompt: Text added to what the CLI is told; not a path.
+        capabilities: Words that templates may branch on.
+    """
+
+    name: str
+    role: str = ""
+    description: str = ""
+    github_app: str = ""
+    app_id: str = ""
+    client_id: str = ""
+    model: str = ""
+    cli: CliConfig = CliConfig()
+    system_prompt: str = ""
+    tools: AgentTools = AgentTools()
+    capabilities: tuple[str, ...] = ()
+    service_account: str = ""
+
+    @property
+    def login(self) -> str:
+        """Its login on the local forge."""
+        return f"{self.name}[bot]"
+
+    def is_login(self, login: str) -> bool:
+        """Whether `login` is this agent's, on the local forge or as its App, whatever the case and `[bot]`."""
+        plain = normalise_login(login)
+        return plain in {self.name, normalise_login(self.github_app)} and plain != ""
+
+
+class Roster(msgspec.Struct, frozen=True):
+    """All agents, by name."""
+
+    agents: dict[str, Agent]
+
+    def in_role(self, role: str) -> Agent | None:
+        """The first agent of that role, in the order the roster was written."""
+        return next((agent for agent in self.agents.values() if agent.role == role), None)
+
+    def of_login(self, login: str) -> Agent | None:
+        """The agent behind a login, None for people and foreign bots."""
+        return next((agent for agent in self.agents.values() if agent.is_login(login)), None)
+
+    def of_app(self, github_app: str, *, wanted_by: str) -> Agent:
+        """The agent that a CodeRun's `githubApp` names: an App (`5DLabs-Rex`, `5dlabs-rex[bot]`) or an agent's short name.
+
+        Raises:
+            InvalidCodeRunError: it is missing or not in the roster; `wanted_by` is the CodeRun that named it.
+        """
+        known = ", ".join(sorted(agent.github_app or agent.name for agent in self.agents.values())) or "none"
+        if not github_app.strip():
+            raise InvalidCodeRunError(f"CodeRun {wanted_by!r} names no GitHub App; set spec.githubApp (known: {known})")
+        agent = self.of_login(github_app)
+        if agent is None:
+            raise InvalidCodeRunError(
+                f"CodeRun {wanted_by!r} names GitHub App {github_app!r}, which is not in the roster (known: {known})"
+            )
+        return agent
+
+
+def make_roster(agents: Mapping[str, Agent]) -> Roster:
+    """A roster, checked.
+
+    Raises:
+        ConfigError: a name is no DNS label, or two agents share a login.
+    """
+    owners: dict[str, str] = {}
+    for agent in agents.values():
+        if not is_dns_label(agent.name):
+            raise ConfigError(f"agent name {agent.name!r} is not usable: lower-case letters, digits and '-', at most 63")
+        for login in filter(None, {agent.name, normalise_login(agent.github_app)}):
+            other = owners.setdefault(login, agent.name)
+            if other != agent.name:
+                raise ConfigError(f"agents {other!r} and {agent.name!r} share the login {login!r}; give each its own App")
+    return Roster(dict(agents))

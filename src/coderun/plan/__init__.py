@@ -1,0 +1,1 @@
+"""What a run needs: `plan(coderun, roster, settings) -> RunPlan`, without any I/O."""

@@ -1,0 +1,1 @@
+"""Where a run happens: one protocol, processes now, Kubernetes Jobs later."""

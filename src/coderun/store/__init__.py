@@ -1,0 +1,1 @@
+"""Where objects are kept: one protocol, SQLite now, the Kubernetes API later."""
