@@ -1,7 +1,8 @@
 """`decide(play, facts, now)`: what should happen to a play next.
 
 It does no I/O and keeps nothing: the same play, facts and time give the same decision, and deciding again after its actions
-were taken (or only some of them, before a crash) leads to the same end. Events play no part; they only make somebody look again.
+were taken (or only some of them, before a crash) leads to the same end. Events play no part; they only make somebody look
+again.
 
 The rules are tried in order; the first that settles the play ends the pass:
 
