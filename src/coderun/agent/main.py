@@ -1,7 +1,7 @@
 """The entry of `coderun agent`: from its arguments to the supervisor.
 
-Reads the clock and the arguments, so that nothing below has to. What is heavy (the work: git, forge, adapters) is loaded only when it is
-this process's turn to run the job.
+Reads the clock and the arguments, so that nothing below has to. What is heavy (the work: git, forge, adapters) is loaded only
+when it is this process's turn to run the job.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """What a run says: bytes cut into lines, and the files that keep them.
 
-Both have an upper bound, because what an agent prints is not ours to trust. Nothing here is quoted: whoever shows it on a terminal does
-that.
+Both have an upper bound, because what an agent prints is not ours to trust. Nothing here is quoted: whoever shows it on a
+terminal does that.
 """
 
 import contextlib
@@ -85,7 +85,9 @@ class Journal:
     Every text that goes in has the run's secrets taken out.
     """
 
-    def __init__(self, *, output: OutputFile, log: OutputFile, clock: Callable[[], datetime], secrets: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, *, output: OutputFile, log: OutputFile, clock: Callable[[], datetime], secrets: tuple[str, ...] = ()
+    ) -> None:
         self._output = output
         self._log = log
         self._clock = clock

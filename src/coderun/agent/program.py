@@ -1,7 +1,7 @@
 """Running one program of a run (the agent CLI above all), and ending it with everything it started.
 
-Between the work, which knows what to run, and the operating system. A program gets exactly the environment it is given, plus one mark by
-which its own are found again; no shell is ever involved. Nothing here knows what a program prints means.
+Between the work, which knows what to run, and the operating system. A program gets exactly the environment it is given, plus
+one mark by which its own are found again; no shell is ever involved. Nothing here knows what a program prints means.
 """
 
 import asyncio
@@ -87,12 +87,12 @@ async def run_program(
     """Run a program to its end; when this returns nothing it started is alive any more.
 
     Its output is handed to `on_line("stdout" | "stderr", line)` as it comes, without line ends, overlong lines cut. `stop` and
-    `timeout` (seconds) end it: SIGTERM to its process group, and after `grace` seconds SIGKILL to all it started, whatever session
-    that is in. What it leaves behind in the background gets a second. Never raises for what the program does; an error of `on_line`
-    ends the program and is raised.
+    `timeout` (seconds) end it: SIGTERM to its process group, and after `grace` seconds SIGKILL to all it started, whatever
+    session that is in. What it leaves behind in the background gets a second. Never raises for what the program does; an error
+    of `on_line` ends the program and is raised.
     """
     begun = time.monotonic()
-    if stop is not None and stop.is_set():
+    if stop is not None and stop.requested:
         return ProgramEnd(ended_by=EndedBy.STOP, message=f"{argv[0]!r} was not started: {stop.reason}")
     mark = _next_mark()
     try:
@@ -123,7 +123,7 @@ def _run_marks() -> dict[str, str]:
 
 def _spawn(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], stdin_text: str | None) -> subprocess.Popen[bytes]:
     with _stdin_of(stdin_text) as stdin:
-        return subprocess.Popen(  # noqa: S603 - an argument list; what to run is the caller's to say
+        return subprocess.Popen(
             list(argv),
             cwd=cwd,
             env=dict(env),
@@ -213,7 +213,8 @@ class _Program:
         """Wait until it ends or shall end."""
         asked = asyncio.ensure_future(stop.wait() if stop is not None else asyncio.Event().wait())
         try:
-            await asyncio.wait({self._exit, self._broken, asked}, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+            events: set[asyncio.Future[Any]] = {self._exit, self._broken, asked}
+            await asyncio.wait(events, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
             if self._exit.done():
                 return EndedBy.EXIT
             return EndedBy.STOP if asked.done() or self._broken.done() else EndedBy.TIMEOUT
@@ -235,7 +236,7 @@ class _Program:
         while time.monotonic() < deadline:
             if self._at_end() and not self._find(proc.table()):
                 return 0
-            await asyncio.wait({pipe.end for pipe in self._pipes if not pipe.end.done()} or {_pause()}, timeout=_LOOK)
+            await asyncio.sleep(_LOOK)
         ended = await asyncio.to_thread(end_all, self._find, grace=LAST_GRACE)
         return ended.signalled
 
@@ -252,7 +253,7 @@ class _Program:
         return {pid for pid in found if pid in processes}
 
     async def status(self) -> int | None:
-        """Read what is left of its output, then give its status; None where even SIGKILL did not end it. Raises as `on_line` did."""
+        """Read what is left, then give its status; None where even SIGKILL did not end it. Raises as `on_line` did."""
         waiting: set[asyncio.Future[Any]] = {self._exit, *(pipe.end for pipe in self._pipes)}
         await asyncio.wait(waiting, timeout=LINGER)
         if self._broken.done():

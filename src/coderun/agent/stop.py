@@ -1,7 +1,7 @@
 """The one wish to end a run early, shared by the supervisor, the work and the programs it runs.
 
-Whoever notices first (signal, `stop` file, time limit, a folder that went away) asks; everything else waits on it. It never ends anything
-itself.
+Whoever notices first (signal, `stop` file, time limit, a folder that went away) asks; everything else waits on it. It never
+ends anything itself.
 """
 
 import asyncio
@@ -24,7 +24,8 @@ class StopSignal:
         self._cause: StopCause | None = None
         self._reason = ""
 
-    def is_set(self) -> bool:
+    @property
+    def requested(self) -> bool:
         """Whether the run shall end now."""
         return self._cause is not None
 

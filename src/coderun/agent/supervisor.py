@@ -1,7 +1,7 @@
 """The supervisor of one run: from the claim on the run folder to the report, whatever happens in between.
 
-Between the runtime, which prepared the folder and started this process, and the work (`agent.work`), which knows git, forge and agent
-CLIs. It owns the run's locks, its processes, its end and its report. It never decides whether the work was good.
+Between the runtime, which prepared the folder and started this process, and the work (`agent.work`), which knows git, forge and
+agent CLIs. It owns the run's locks, its processes, its end and its report. It never decides whether the work was good.
 """
 
 import asyncio
@@ -12,10 +12,10 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -117,7 +117,7 @@ class Notice:
 
     def __init__(self) -> None:
         self._reason = ""
-        self._tell: Callable[[str], object] | None = None
+        self._tell: Callable[[str], object] = _to_nobody
 
     def listen(self) -> None:
         """From now on SIGTERM and SIGINT are a wish to stop, and a closed terminal is nothing."""
@@ -127,14 +127,22 @@ class Notice:
 
     def _note(self, number: int, _frame: object) -> None:
         self._reason = self._reason or f"ended by {signal.Signals(number).name}"
-        if self._tell is not None:
-            self._tell(self._reason)
+        self._tell(self._reason)
 
-    def hand_to(self, tell: Callable[[str], object]) -> None:
+    @contextlib.contextmanager
+    def told_to(self, tell: Callable[[str], object]) -> Iterator[None]:
         """Tell what was noted and what will be; `tell` must be safe to call at any moment."""
         self._tell = tell
         if self._reason:
             tell(self._reason)
+        try:
+            yield
+        finally:
+            self._tell = _to_nobody
+
+
+def _to_nobody(_reason: str) -> None:
+    """Where a wish to stop goes while there is nothing to stop."""
 
 
 def supervise(supervision: Supervision, notice: Notice) -> int:
@@ -178,15 +186,14 @@ class _Supervisor:
         self._journal = self._open_journal()
 
     def _open_journal(self) -> Journal:
-        try:
-            secrets = (self._run.token.read_text("utf-8").strip(),)
-        except (OSError, UnicodeDecodeError):
-            secrets = ()
+        token = ""
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            token = self._run.token.read_text("utf-8").strip()
         return Journal(
             output=OutputFile(self._run.output),
             log=OutputFile(self._run.log),
             clock=self._with.clock,
-            secrets=tuple(secret for secret in secrets if secret),
+            secrets=(token,) if token else (),
         )
 
     def run_to_the_end(self, notice: Notice) -> int:
@@ -200,8 +207,9 @@ class _Supervisor:
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the report is owed whatever went wrong
             report = self._internal_error(error)
         report = ending.with_note(report, self._end_what_is_left())
+        loop.close()
         code = self._hand_back(ending.stamped(report, started=started, finished=self._with.clock()))
-        if self._workspace_lock is not None:
+        if self._workspace_lock is not None and code == 0:
             self._workspace_lock.clear()
         self._tell_listeners()
         return code
@@ -214,9 +222,16 @@ class _Supervisor:
     async def _attempt(self, notice: Notice) -> RunReport:
         stop = StopSignal()
         loop = asyncio.get_running_loop()
-        notice.hand_to(lambda reason: loop.call_soon_threadsafe(stop.request, StopCause.CANCELLED, self._reason_of_stop(reason)))
-        await asyncio.sleep(0)
-        self._look_for_stop(stop)
+
+        def tell(reason: str) -> None:
+            loop.call_soon_threadsafe(stop.request, StopCause.CANCELLED, self._reason_of_stop(reason))
+
+        with notice.told_to(tell):
+            await asyncio.sleep(0)
+            self._look_for_stop(stop)
+            return await self._unless_hindered(stop)
+
+    async def _unless_hindered(self, stop: StopSignal) -> RunReport:
         try:
             order = msgspec.json.decode(self._run.order.read_bytes(), type=RunOrder)
         except (OSError, msgspec.DecodeError) as error:
@@ -238,9 +253,10 @@ class _Supervisor:
 
     async def _take_workspace(self, stop: StopSignal) -> str:
         """Wait a little for the workspace, because its last run may be on its way out; "" or who has it."""
+        self._with.workspace.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = workspace_lock(self._with.workspace)
         deadline = time.monotonic() + WORKSPACE_WAIT
-        while not stop.is_set():
+        while not stop.requested:
             self._workspace_lock = locks.take(path, _me(self._run))
             if self._workspace_lock is not None:
                 return ""
@@ -254,17 +270,23 @@ class _Supervisor:
     async def _work(self, order: RunOrder, stop: StopSignal) -> RunReport:
         places = self._make_places()
         work = asyncio.ensure_future(self._with.perform(order, places, Programs(run=run_program, log=self._journal), stop))
-        watch = asyncio.ensure_future(self._watch(order, stop))
+        watch = asyncio.ensure_future(self._watch(stop))
+        limit = asyncio.get_running_loop().call_later(order.limits.timeout, self._time_out, order, stop)
         guard = _Guard(order.limits.timeout + order.limits.grace + SAVING + LAST_GRACE, self._find)
         try:
             return await self._result_of(work, order, stop)
         finally:
             watch.cancel()
+            limit.cancel()
             guard.cancel()
+
+    def _time_out(self, order: RunOrder, stop: StopSignal) -> None:
+        stop.request(StopCause.TIMED_OUT, f"the run took longer than its time limit of {order.limits.timeout:g} s")
 
     async def _result_of(self, work: "asyncio.Future[RunReport]", order: RunOrder, stop: StopSignal) -> RunReport:
         asked = asyncio.ensure_future(stop.wait())
-        await asyncio.wait({work, asked}, return_when=asyncio.FIRST_COMPLETED)
+        events: set[asyncio.Future[Any]] = {work, asked}
+        await asyncio.wait(events, return_when=asyncio.FIRST_COMPLETED)
         asked.cancel()
         if not work.done():
             self._journal.event("stop asked for", reason=stop.reason)
@@ -298,17 +320,14 @@ class _Supervisor:
             tmp=make_tmp(self._run),
         )
 
-    async def _watch(self, order: RunOrder, stop: StopSignal) -> None:
-        """Once a second: the `stop` file, the time limit, the folders, and orphans that died."""
-        deadline = time.monotonic() + order.limits.timeout
+    async def _watch(self, stop: StopSignal) -> None:
+        """Once a second: the `stop` file, the folders, and orphans that died."""
         while True:
-            await asyncio.sleep(max(0.0, min(TICK, deadline - time.monotonic())))
-            if time.monotonic() >= deadline:
-                stop.request(StopCause.TIMED_OUT, f"the run took longer than its time limit of {order.limits.timeout:g} s")
-                return
-            self._look_for_stop(stop)
-            self._look_for_folders(stop)
-            self._bury_orphans()
+            await asyncio.sleep(TICK)
+            with contextlib.suppress(OSError):
+                self._look_for_stop(stop)
+                self._look_for_folders(stop)
+                self._bury_orphans()
 
     def _look_for_stop(self, stop: StopSignal) -> None:
         if self._run.stop.exists():
@@ -368,7 +387,8 @@ class _Supervisor:
 class _Guard:
     """Kills every program of the run after `seconds`, on a thread of its own.
 
-    For the case that the work blocks the loop in a program that does not end: once that is dead the loop goes on, and with it the report.
+    For the case that the work blocks the loop in a program that does not end: once that is dead the loop goes on, and with it
+    the report.
     """
 
     def __init__(self, seconds: float, find: Callable[[Table], set[int]]) -> None:

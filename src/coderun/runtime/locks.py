@@ -1,7 +1,7 @@
 """Who holds a run or a workspace: `flock` on a file that names its holder.
 
-The lock ends with the process that holds it, however it ends. The text inside is for those who look, and is believed only as far as the
-process it names is alive; it never replaces the lock.
+The lock ends with the process that holds it, however it ends. The text inside is for those who look, and is believed only as
+far as the process it names is alive; it never replaces the lock.
 """
 
 import fcntl

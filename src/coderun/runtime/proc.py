@@ -1,8 +1,9 @@
 """What the operating system tells of processes, and the few favours asked of it.
 
-The one module that knows `/proc`, `prctl`, pidfds and `ps`. A process is always named by pid *and* start time, so that a pid that was
-given to somebody else is never signalled. Where there is no `/proc` (macOS) the same questions go to `ps`, and what the system cannot do
-(adopting orphans, dying with the parent) is told by `missing_features`. Nothing here decides which processes must end.
+The one module that knows `/proc`, `prctl`, pidfds and `ps`. A process is always named by pid *and* start time, so that a pid
+that was given to somebody else is never signalled. Where there is no `/proc` (macOS) the same questions go to `ps`, and what
+the system cannot do (adopting orphans, dying with the parent) is told by `missing_features`. Nothing here decides which
+processes must end.
 """
 
 import asyncio
@@ -76,7 +77,7 @@ def has_pidfd() -> bool:
 
 def table_of_proc() -> Table:
     """The table as `/proc` tells it; what ends while it is read is left out."""
-    pids = (int(name) for name in os.listdir(_PROC) if name.isdecimal())
+    pids = (int(folder.name) for folder in _PROC.iterdir() if folder.name.isdecimal())
     return {entry.pid: entry for pid in pids if (entry := _entry_of_proc(pid)) is not None}
 
 
@@ -182,13 +183,13 @@ def _has_in_environ(pid: int, marker: bytes) -> bool:
 
 
 def marked_of_ps(marker: str) -> set[int]:
-    """The same where only `ps` tells: pids of processes whose command line or environment shows `marker` as a word of its own."""
+    """The same where only `ps` tells: pids of those whose command line or environment shows `marker` as a word."""
     rows = (line.split(None, 1) for line in _ps(["axeww", "-o", "pid=,command="]))
     return {int(row[0]) for row in rows if len(row) > 1 and f" {marker} " in f" {row[1]} "}
 
 
 def within(*, roots: Iterable[int], marker: str, processes: Table) -> set[int]:
-    """Pids of everything that belongs together: below a root, marked, or below a marked one. Roots only where they are marked."""
+    """Pids of all that belongs together: below a root, marked, or below a marked one; a root only where it is marked."""
     found = marked(marker, processes)
     for root in [*roots, *found]:
         found |= descendants(root, processes)
@@ -266,7 +267,7 @@ async def _exit_by_pidfd(child: int, done: asyncio.Future[int]) -> int:
         handle = os.pidfd_open(child)
     except ProcessLookupError:
         return _reap(child)
-    loop.add_reader(handle, lambda: done.done() or done.set_result(0))
+    loop.add_reader(handle, _settle, done, 0)
     try:
         await done
     finally:
@@ -278,9 +279,14 @@ async def _exit_by_pidfd(child: int, done: asyncio.Future[int]) -> int:
 def _reap_for(child: int, done: asyncio.Future[int], loop: asyncio.AbstractEventLoop) -> None:
     status = _reap(child)
     try:
-        loop.call_soon_threadsafe(lambda: done.done() or done.set_result(status))
+        loop.call_soon_threadsafe(_settle, done, status)
     except RuntimeError:
         return  # the loop is closed: nobody waits any more, and the child is reaped
+
+
+def _settle(done: asyncio.Future[int], status: int) -> None:
+    if not done.done():
+        done.set_result(status)
 
 
 def _reap(child: int) -> int:

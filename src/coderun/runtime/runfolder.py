@@ -8,9 +8,7 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Callable
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import msgspec
 
@@ -197,10 +195,14 @@ def create_once(path: Path, data: bytes) -> bool:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except FileExistsError:
         return False
-    with os.fdopen(handle, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(handle)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(handle)
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
     sync_folder(path.parent)
     return True
 
@@ -225,7 +227,7 @@ def make_tmp(run: RunFolder) -> Path:
 def remove_tmp(run: RunFolder) -> None:
     """Remove the run's temporary folder, if the link still leads to one that can be a run's."""
     try:
-        folder = Path(os.readlink(run.tmp))
+        folder = run.tmp.readlink()
     except OSError:
         return
     if folder.parent == Path(tempfile.gettempdir()) and folder.name.startswith(TMP_PREFIX) and not folder.is_symlink():
@@ -235,17 +237,20 @@ def remove_tmp(run: RunFolder) -> None:
 
 def remove_tree(path: Path) -> None:
     """Remove a folder with all in it, also where an agent left read-only folders; nothing happens where it is gone."""
-    shutil.rmtree(path, onerror=_open_and_retry)
+    for _ in range(3):
+        try:
+            shutil.rmtree(path)
+        except FileNotFoundError:
+            if not path.exists():
+                return
+        except PermissionError:
+            _open_folders(path)
+        else:
+            return
+    shutil.rmtree(path)
 
 
-def _open_and_retry(function: Callable[..., Any], name: str, failure: Any) -> None:
-    if isinstance(failure[1], FileNotFoundError):
-        return
-    for folder in (Path(name).parent, Path(name)):
-        if folder.is_dir() and not folder.is_symlink():
-            with contextlib.suppress(OSError):
-                folder.chmod(stat.S_IRWXU)
-    if function in {os.open, os.scandir, os.lstat}:
-        shutil.rmtree(name, ignore_errors=True)
-    else:
-        function(name)
+def _open_folders(path: Path) -> None:
+    for folder, _, _ in os.walk(path):
+        with contextlib.suppress(OSError):
+            Path(folder).chmod(stat.S_IRWXU)
