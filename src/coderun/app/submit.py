@@ -9,7 +9,7 @@ from enum import StrEnum
 import msgspec
 from msgspec.structs import replace
 
-from coderun.model.coderun import Budget
+from coderun.model.coderun import Budget, CliConfig
 from coderun.model.errors import AlreadyExistsError, ConfigError, WriteConflictError
 from coderun.model.meta import ObjectMeta
 from coderun.model.names import LABEL_SERVICE, LABEL_TASK, play_name
@@ -35,6 +35,7 @@ class PlayOptions(msgspec.Struct, frozen=True, kw_only=True):
     auto_merge: bool = False
     max_iterations: int = 5
     budget: Budget | None = None
+    cli_config: CliConfig | None = None
     ignore_dependencies: bool = False
 
     def name(self, task_id: int) -> str:
@@ -137,6 +138,7 @@ def make_play(task: Task, options: PlayOptions, tasks: Mapping[int, Task], done:
             auto_merge=options.auto_merge,
             max_iterations=options.max_iterations,
             budget=options.budget,
+            cli_config=options.cli_config,
             task=task.text,
             depends_on=waits,
             priority=task.priority,
