@@ -1,0 +1,24 @@
+"""What the configuration says about runs, as plain values."""
+
+import msgspec
+
+from coderun.model.coderun import CliConfig
+from coderun.plan.order import ForgeRef, Limits
+
+
+class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What `plan` needs beside the CodeRun and the roster.
+
+    Attributes:
+        forge: Where the forge of this repository is.
+        limits: Default time limits; a CodeRun's own `timeout` goes before.
+        cli: Replaces every agent's CLI when set (`--agent-command`).
+        keep_finished_days: How long what is left of a finished run is kept.
+        parallel_runs: How many runs may be at work at once.
+    """
+
+    forge: ForgeRef
+    limits: Limits = Limits()
+    cli: CliConfig | None = None
+    keep_finished_days: float = 14.0
+    parallel_runs: int = 4
