@@ -1,1 +1,1 @@
-"""How it is wired: settings, assembly, workers. Beside `cli` the room that reads files, environment and clock for the others."""
+"""How it is wired: settings, assembly, workers. With `cli` the room that reads files, environment and clock."""

@@ -270,7 +270,7 @@ def _resolve(text: str) -> Any:
 
 def _mark(event: yaml.Event) -> Mark:
     start = event.start_mark
-    return Mark(start.line + 1, start.column + 1)
+    return Mark(start.line + 1, start.column + 1) if start else Mark(1, 1)
 
 
 def _syntax_error(name: str, text: str, error: yaml.YAMLError) -> ConfigError:
