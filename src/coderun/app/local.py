@@ -43,7 +43,20 @@ from coderun.store.listener import Listener
 from coderun.store.lock import ControllerLock, Holder
 from coderun.store.sqlite import SqliteStore
 
-PASSED_ON = ("PATH", "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "TERM", "TZ", "HOME", "USER", "LOGNAME", "SSL_CERT_FILE", "SSL_CERT_DIR")
+PASSED_ON = (
+    "PATH",
+    "LANG",
+    "LANGUAGE",
+    "LC_ALL",
+    "LC_CTYPE",
+    "TERM",
+    "TZ",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+)
 SETTLE_SECONDS = 2.0
 
 
@@ -396,4 +409,3 @@ def _supervisor_environment(environment: Mapping[str, str]) -> dict[str, str]:
     if "PYTHONPATH" in environment:
         kept["PYTHONPATH"] = environment["PYTHONPATH"]
     return kept
-

@@ -200,8 +200,12 @@ async def _create_run(system: LocalSystem, agent: Agent, task: Task, cli: CliCon
         run = CodeRun(
             metadata=ObjectMeta(
                 name=name,
-                labels={LABEL_TASK: str(task.id), LABEL_SERVICE: system.service, LABEL_AGENT: agent.name,
-                        LABEL_STAGE: stage.name if stage else ""},
+                labels={
+                    LABEL_TASK: str(task.id),
+                    LABEL_SERVICE: system.service,
+                    LABEL_AGENT: agent.name,
+                    LABEL_STAGE: stage.name if stage else "",
+                },
             ),
             spec=CodeRunSpec(
                 task_id=task.id,

@@ -117,7 +117,9 @@ def _stages(play: Play, pipelines: "Mapping[str, Pipeline]") -> "RenderableType"
     text = Text()
     pipeline = pipelines.get(play.spec.pipeline)
     for stage in pipeline.stages if pipeline is not None else ():
-        kind = stage_kind(play, stage.name, pipeline.index(play.status.stage), pipeline.index(stage.name)) if pipeline else "open"
+        kind = (
+            stage_kind(play, stage.name, pipeline.index(play.status.stage), pipeline.index(stage.name)) if pipeline else "open"
+        )
         text.append(f"{_MARKS[kind]} {stage.name}  ", style=_STYLES[kind])
     return text
 
@@ -147,5 +149,3 @@ def _now(play: Play, now: datetime) -> "RenderableType":
     if status.phase is PlayPhase.WAITING:
         text.append(f"\n→ {safe(status.waiting.would_move, 160)}", style="magenta")
     return text
-
-

@@ -55,7 +55,7 @@ app.command("demo")(demo.command)
 app.command("agent", hidden=True)(agent.command)
 
 
-def _print_version(value: bool) -> None:  # noqa: FBT001 - the shape of a typer callback
+def _print_version(value: bool) -> None:
     if value:
         say(f"coderun {__version__}")
         raise typer.Exit

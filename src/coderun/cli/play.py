@@ -17,16 +17,22 @@ def command(
     task: Annotated[int | None, typer.Option("--task", "-t", help="Play this task of tasks.json.")] = None,
     tasks: Annotated[str, typer.Option("--tasks", help="Play these tasks: 1-5,8")] = "",
     next_task: Annotated[bool, typer.Option("--next", help="Play the next task that is ready.")] = False,
-    all_tasks: Annotated[bool, typer.Option("--all", help="Play every open task, dependencies and priority respected.")] = False,
+    all_tasks: Annotated[
+        bool, typer.Option("--all", help="Play every open task, dependencies and priority respected.")
+    ] = False,
     agent_command: Annotated[
         str, typer.Option("--agent-command", help="Run this program as every agent (see docs/agents.md).")
     ] = "",
     auto_merge: Annotated[
         bool | None, typer.Option("--auto-merge/--no-auto-merge", help="Merge when every gate holds; else a person does.")
     ] = None,
-    max_iterations: Annotated[int | None, typer.Option("--max-iterations", min=0, help="Restarts by reviews and conflicts.")] = None,
+    max_iterations: Annotated[
+        int | None, typer.Option("--max-iterations", min=0, help="Restarts by reviews and conflicts.")
+    ] = None,
     parallel: Annotated[int | None, typer.Option("--parallel", min=1, help="Plays under way at once.")] = None,
-    ignore_dependencies: Annotated[bool, typer.Option("--ignore-dependencies", help="Start though dependencies are open.")] = False,
+    ignore_dependencies: Annotated[
+        bool, typer.Option("--ignore-dependencies", help="Start though dependencies are open.")
+    ] = False,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Hand over to `coderun up` and return.")] = False,
     plain: Annotated[bool, typer.Option("--plain", help="A line per decision instead of a table.")] = False,
     repo: RepoOption = "",
@@ -43,8 +49,14 @@ def command(
         from coderun.app.request import PlayRequest, request_plays
 
         request = PlayRequest(
-            text=text, task=task, tasks=tasks, next_task=next_task, all_tasks=all_tasks,
-            auto_merge=auto_merge, max_iterations=max_iterations, ignore_dependencies=ignore_dependencies,
+            text=text,
+            task=task,
+            tasks=tasks,
+            next_task=next_task,
+            all_tasks=all_tasks,
+            auto_merge=auto_merge,
+            max_iterations=max_iterations,
+            ignore_dependencies=ignore_dependencies,
             agent_command=agent_command,
         )
         system.parallel = parallel or system.parallel
@@ -58,7 +70,10 @@ def command(
     try:
         submitted, plays = with_local(repo, work, create=True)
     except KeyboardInterrupt:
-        say("\nstopped watching; agents at work go on. `coderun up` or the same command carries on, `coderun abort` ends a play.", err=True)
+        say(
+            "\nstopped watching; agents at work go on. `coderun up` or the same command carries on, `coderun abort` ends a play.",
+            err=True,
+        )
         raise typer.Exit(Exit.INTERRUPTED) from None
     if detach:
         return

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
 
 def command(
-    plays: Annotated[list[str] | None, typer.Argument(metavar="[PLAY]...", help="Names or task numbers; all open ones by default.")] = None,
+    plays: Annotated[
+        list[str] | None, typer.Argument(metavar="[PLAY]...", help="Names or task numbers; all open ones by default.")
+    ] = None,
     plain: Annotated[bool, typer.Option("--plain", help="A line per decision instead of a table.")] = False,
     repo: RepoOption = "",
 ) -> None:

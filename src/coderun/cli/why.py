@@ -33,9 +33,7 @@ def command(
         runs = await system.store.find(CodeRun, labels={LABEL_PLAY: shorten(found.name)})
         deliveries = await system.store.list_deliveries(limit=500)
         holder = system.lock.holder()
-        return found, explain(
-            found, runs, deliveries, controller="" if holder is None else str(holder), now=system.clock()
-        )
+        return found, explain(found, runs, deliveries, controller="" if holder is None else str(holder), now=system.clock())
 
     found, told = with_local(repo, work)
     if output in {Output.JSON, Output.YAML}:
