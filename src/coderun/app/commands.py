@@ -27,7 +27,8 @@ def check_agents(system: LocalSystem, *, only: Agent | None = None) -> None:
         kind = agent.cli.cli_type
         if kind not in PLAYABLE:
             raise ConfigError(
-                f"agent {agent.name} runs as {kind!r}, which this version cannot drive yet (it can: {', '.join(sorted(PLAYABLE))}); "
+                f"agent {agent.name} runs as {kind!r}, which this version cannot drive yet "
+                f"(it can: {', '.join(sorted(PLAYABLE))}); "
                 "set its `cli` in coderun.yaml, or name any program with --agent-command"
             )
         program = _program(agent)

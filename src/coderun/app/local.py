@@ -345,7 +345,8 @@ async def _make(state: Path, repository: Path, configuration: Configuration, bas
         (state / "repository").write_text(f"{repository}\n", encoding="utf-8")
     except OSError as error:
         raise ConfigError(
-            f"the state folder {state} cannot be written: {error.strerror}; make it writable, or set CODERUN_STATE to another place"
+            f"the state folder {state} cannot be written: {error.strerror}; "
+            "make it writable, or set CODERUN_STATE to another place"
         ) from error
     sync = await LocalForge.init(
         state / "forge",

@@ -1,4 +1,4 @@
-"""What a person asks for on the command line, turned into Plays and CodeRuns: tasks read, dependencies looked at, agents found."""
+"""What a person asks for on the command line, turned into Plays and CodeRuns."""
 
 import shlex
 from pathlib import Path
@@ -17,7 +17,7 @@ from coderun.app.submit import (
     make_play,
     submit,
 )
-from coderun.app.tasks import parse_task_list, read_tasks, task_from_argument, with_files
+from coderun.app.tasks import read_tasks, task_from_argument, with_files
 from coderun.model.coderun import Budget, CliConfig, CliType, CodeRun, CodeRunSpec, PullRequestRef
 from coderun.model.errors import AlreadyExistsError, ConfigError, NotFoundError
 from coderun.model.gates import Gate, GateKind
@@ -27,7 +27,7 @@ from coderun.model.names import LABEL_AGENT, LABEL_SERVICE, LABEL_STAGE, LABEL_T
 from coderun.model.play import Play
 from coderun.model.pulls import PullState
 from coderun.model.roster import Agent
-from coderun.model.task import Task
+from coderun.model.task import Task, parse_task_list
 
 FIRST_OWN_ID = 9001
 

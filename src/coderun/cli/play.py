@@ -71,7 +71,8 @@ def command(
         submitted, plays = with_local(repo, work, create=True)
     except KeyboardInterrupt:
         say(
-            "\nstopped watching; agents at work go on. `coderun up` or the same command carries on, `coderun abort` ends a play.",
+            "\nstopped watching; agents at work go on. "
+            "`coderun up` or the same command carries on, `coderun abort` ends a play.",
             err=True,
         )
         raise typer.Exit(Exit.INTERRUPTED) from None
