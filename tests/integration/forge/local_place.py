@@ -141,7 +141,7 @@ class LocalPlace:
             path.write_text(text)
         if files:
             git(clone, "add", "-A", "-f")
-            git(clone, "commit", "-q", "--allow-empty", "-m", message)
+            git(clone, "commit", "-q", "--allow-empty", "-m", f"{message} on {branch}")
         return clone
 
     def push(
