@@ -21,8 +21,9 @@ _DUTIES = {
     GateKind.MERGED: "",
 }
 _RESULT = (
-    'When you are done write JSON to the file named by the environment variable CODERUN_RESULT: {"verdict": "done" | "approve" | '
-    '"request-changes" | "blocked", "summary": "one paragraph", "comments": ["…"]}. Use "blocked" when a person has to decide '
+    "When you are done write JSON to the file named by the environment variable CODERUN_RESULT: "
+    '{"verdict": "done" | "approve" | "request-changes" | "blocked", "summary": "one paragraph", "comments": ["…"]}. '
+    'Use "blocked" when a person has to decide '
     "something first. Never push, never merge, never change labels: coderun does that."
 )
 

@@ -1,7 +1,7 @@
 """The CodeRun reconciler: gather (workspace, job), decide, apply through the runtime, write the status once.
 
-Order of writes, for crashes: the attempt is in the status before its job exists; tokens and files are there before the start; the
-token is revoked before the end is recorded.
+Order of writes, for crashes: the attempt is in the status before its job exists; tokens and files are there before the start;
+the token is revoked before the end is recorded.
 """
 
 from collections.abc import Callable
@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from coderun.model.coderun import CodeRun, RunPhase
 from coderun.model.errors import InvalidCodeRunError
+from coderun.model.names import ANNOTATION_PLAY
 from coderun.model.roster import Roster
 from coderun.plan.lifecycle import JobView, RunDecision, Step, advance, finish
 from coderun.plan.order import RunPlan
@@ -104,16 +105,18 @@ class CodeRunReconciler:
 
     async def _write(self, run: CodeRun, decision: RunDecision, *, workspace: str) -> Again:
         written = run
+        plays: tuple[str, ...] = ()
         if decision.status != run.status:
             written = await self._store.update_status(replace(run, status=decision.status))
+            plays = tuple(filter(None, [run.metadata.annotations.get(ANNOTATION_PLAY, "")]))
         self._view.see_run(written, workspace)
         if not decision.status.work_completed:
-            return Again(after=decision.again_after)
+            return Again(after=decision.again_after, plays=plays)
         result = decision.status.result
         reason = result.terminal_reason if result is not None else ""
         _log.info("run ended", coderun=run.name, phase=decision.status.phase.value, reason=reason)
         others = tuple(other for other, brief in self._view.runs.items() if not brief.begun)
-        return Again(after=decision.again_after, runs=others)
+        return Again(after=decision.again_after, runs=others, plays=plays)
 
     async def _expire(self, run: CodeRun) -> Again:
         expire_at = run.status.expire_at

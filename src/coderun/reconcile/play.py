@@ -15,8 +15,17 @@ from coderun.forge.protocol import Forge
 from coderun.model.coderun import CodeRun, CodeRunSpec
 from coderun.model.errors import AlreadyExistsError, NotFoundError, RefusedError, WriteConflictError
 from coderun.model.meta import ObjectMeta
-from coderun.model.names import LABEL_AGENT, LABEL_PLAY, LABEL_SERVICE, LABEL_STAGE, LABEL_TASK, shorten
-from coderun.model.play import HistoryEntry, Play, PlayStatus, Waiting, with_history
+from coderun.model.names import (
+    ANNOTATION_ATTEMPT,
+    ANNOTATION_PLAY,
+    LABEL_AGENT,
+    LABEL_PLAY,
+    LABEL_SERVICE,
+    LABEL_STAGE,
+    LABEL_TASK,
+    shorten,
+)
+from coderun.model.play import HistoryEntry, Play, PlayPhase, PlayStatus, Waiting, with_history
 from coderun.model.pulls import PullRequest
 from coderun.model.roster import Agent, Roster
 from coderun.pipeline.decide import decide
@@ -73,16 +82,16 @@ class PlayReconciler:
         if play is None:
             self._view.forget_play(name)
             return NOT_AGAIN
-        before = self._view.plays.get(name)
         self._view.see_play(play)
         pipeline = self._settings.pipelines.get(play.spec.pipeline)
         if pipeline is None:
             return await self._write(play, _no_pipeline(play, sorted(self._settings.pipelines), self._clock()))
-        if play.is_finished and play.spec.retries == play.status.retries_seen and before is not None:
+        settled = play.is_finished and play.spec.retries == play.status.retries_seen
+        if settled and not self._view.has_runs(shorten(name)):
             return NOT_AGAIN
         facts = await self._gather(play, pipeline)
         decision = decide(play, facts, self._clock())
-        refusal, runs = await self._apply(play, facts, decision)
+        refusal, runs = await self._apply(play, decision)
         status = _refused(decision.status, refusal, self._clock()) if refusal else decision.status
         if decision.because:
             _log.info("play moved", play=name, because=decision.because)
@@ -104,7 +113,7 @@ class PlayReconciler:
             runs=tuple(fact for run in runs if (fact := _fact(run)) is not None),
             blocked_by=self._view.unmet(brief),
             broken_dependencies=self._view.broken(brief),
-            ahead=self._view.ahead_of(brief, self._settings.parallel),
+            ahead=self._view.ahead_of(brief, self._settings.parallel) if brief.phase is PlayPhase.PENDING else (),
         )
 
     async def _associate(self, play: Play) -> Association:
@@ -127,7 +136,7 @@ class PlayReconciler:
                 chosen[role] = agent
         return chosen
 
-    async def _apply(self, play: Play, facts: Facts, decision: Decision) -> tuple[str, tuple[str, ...]]:
+    async def _apply(self, play: Play, decision: Decision) -> tuple[str, tuple[str, ...]]:
         """Take the actions in order; what the forge refused for good, and the runs that were touched."""
         runs: list[str] = []
         refusal = ""
@@ -135,16 +144,16 @@ class PlayReconciler:
             if isinstance(action, CreateRun | CancelRun):
                 runs.append(action.name)
             try:
-                await self._take(play, facts, action)
+                await self._take(play, action)
             except RefusedError as error:
                 refusal = str(error)
                 _log.warning("the forge refused", play=play.name, action=type(action).__name__, error=refusal)
         return refusal, tuple(runs)
 
-    async def _take(self, play: Play, facts: Facts, action: Action) -> None:
+    async def _take(self, play: Play, action: Action) -> None:
         match action:
             case CreateRun():
-                await self._create_run(play, facts, action)
+                await self._create_run(play, action)
             case CancelRun():
                 await self._cancel_run(action)
             case RemoveLabel():
@@ -156,7 +165,7 @@ class PlayReconciler:
             case _:
                 assert_never(action)
 
-    async def _create_run(self, play: Play, facts: Facts, action: CreateRun) -> None:
+    async def _create_run(self, play: Play, action: CreateRun) -> None:
         agent = self._settings.roster.agents[action.agent]
         spec = play.spec
         run = CodeRun(
@@ -169,7 +178,7 @@ class PlayReconciler:
                     LABEL_AGENT: agent.name,
                     LABEL_STAGE: action.stage,
                 },
-                annotations={"agents.platform/play": play.name, "agents.platform/attempt": str(action.attempt)},
+                annotations={ANNOTATION_PLAY: play.name, ANNOTATION_ATTEMPT: str(action.attempt)},
             ),
             spec=CodeRunSpec(
                 task_id=spec.task_id,
@@ -187,6 +196,7 @@ class PlayReconciler:
                 context=action.context,
                 prompt_modification=action.instructions,
                 budget=spec.budget,
+                cli_config=spec.cli_config,
                 timeout=action.timeout,
             ),
         )
@@ -230,7 +240,7 @@ class PlayReconciler:
 
 def _fact(run: CodeRun) -> RunFact | None:
     spec, status = run.spec, run.status
-    attempt = run.metadata.annotations.get("agents.platform/attempt", "1")
+    attempt = run.metadata.annotations.get(ANNOTATION_ATTEMPT, "1")
     if not spec.stage or not attempt.isdecimal():
         return None
     ready = status.conditions[0] if status.conditions else None

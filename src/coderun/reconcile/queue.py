@@ -54,7 +54,7 @@ class WorkQueue(Generic[KeyT]):
         """Look at `key` again after a back-off that doubles with each failure in a row; the seconds chosen."""
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
-        seconds = min(LAST_BACKOFF, FIRST_BACKOFF * 2 ** min(failures, 20))
+        seconds = min(LAST_BACKOFF, FIRST_BACKOFF * float(2 ** min(failures, 20)))
         chosen = max(seconds, retry_after or 0.0)
         self.add_after(key, chosen)
         return chosen

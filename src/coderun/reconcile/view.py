@@ -1,7 +1,7 @@
 """What the reconcilers remember of all objects, so that one pass does not read them all: a cache, rebuilt at every start.
 
-It is fed with every object that is read or written. Only the controller starts plays and runs, so what it decides on (who holds a
-workspace, who holds a slot) is never older than its own last write.
+It is fed with every object that is read or written. Only the controller starts plays and runs, so what it decides on (who holds
+a workspace, who holds a slot) is never older than its own last write.
 """
 
 from datetime import datetime
@@ -43,6 +43,7 @@ class View:
     def __init__(self) -> None:
         self.plays: dict[str, PlayBrief] = {}
         self.runs: dict[str, RunBrief] = {}
+        self._open: dict[str, PlayBrief] = {}
         self._by_task: dict[tuple[str, int], str] = {}
         self._by_pull: dict[int, set[str]] = {}
         self._by_job: dict[str, str] = {}
@@ -62,6 +63,8 @@ class View:
         )
         self.forget_play(play.name)
         self.plays[play.name] = brief
+        if not brief.phase.is_finished:
+            self._open[play.name] = brief
         self._by_task[brief.repository, brief.task_id] = play.name
         if brief.pull_request is not None:
             self._by_pull.setdefault(brief.pull_request, set()).add(play.name)
@@ -69,6 +72,7 @@ class View:
     def forget_play(self, name: str) -> None:
         """It is gone."""
         old = self.plays.pop(name, None)
+        self._open.pop(name, None)
         if old is not None and old.pull_request is not None:
             self._by_pull.get(old.pull_request, set()).discard(name)
 
@@ -100,24 +104,32 @@ class View:
         return self._by_job.get(job)
 
     def plays_of_task(self, task_id: int) -> list[str]:
-        """Plays of that task in any repository of this store."""
-        return [play.name for play in self.plays.values() if play.task_id == task_id]
+        """Unfinished plays of that task."""
+        return [play.name for play in self._open.values() if play.task_id == task_id]
 
     def plays_of_pull(self, number: int) -> list[str]:
-        """Plays bound to that pull request."""
-        return sorted(self._by_pull.get(number, ()))
+        """Unfinished plays bound to that pull request."""
+        return sorted(name for name in self._by_pull.get(number, ()) if name in self._open)
+
+    def unbound(self) -> list[str]:
+        """Plays under way that know no pull request yet."""
+        return [play.name for play in self._open.values() if play.pull_request is None and play.phase is not PlayPhase.PENDING]
 
     def play_of_task(self, repository: str, task_id: int) -> PlayBrief | None:
         """The Play of a task of a repository."""
         return self.plays.get(self._by_task.get((repository, task_id), ""))
 
+    def has_runs(self, play_label: str) -> bool:
+        """Whether an unfinished run belongs to the Play with that label value."""
+        return any(run.play == play_label for run in self.runs.values())
+
     def pending(self) -> list[PlayBrief]:
         """Plays that have not started."""
-        return [play for play in self.plays.values() if play.phase is PlayPhase.PENDING]
+        return [play for play in self._open.values() if play.phase is PlayPhase.PENDING]
 
     def ahead_of(self, play: PlayBrief, slots: int) -> tuple[str, ...]:
-        """Plays that keep this one from starting: those that hold the slots, and ready ones that go first. Empty: it may start."""
-        holding = [p for p in self.plays.values() if p.phase in {PlayPhase.RUNNING, PlayPhase.WAITING}]
+        """Plays that keep this one from starting: holders of slots, and ready ones that go first. Empty: it may start."""
+        holding = [p for p in self._open.values() if p.phase is not PlayPhase.PENDING]
         free = slots - len(holding)
         first = sorted((p for p in self.pending() if self._is_ready(p) and _turn(p) < _turn(play)), key=_turn)
         if free > len(first):
@@ -131,9 +143,8 @@ class View:
     def broken(self, play: PlayBrief) -> tuple[int, ...]:
         """Those of them whose Play has ended without success."""
         found = ((task, self.play_of_task(play.repository, task)) for task in play.depends_on)
-        return tuple(
-            task for task, other in found if other is not None and other.phase in {PlayPhase.FAILED, PlayPhase.ABORTED}
-        )
+        ended = {PlayPhase.FAILED, PlayPhase.ABORTED}
+        return tuple(task for task, other in found if other is not None and other.phase in ended)
 
     def holder_of(self, run: RunBrief, parallel: int) -> str:
         """Who keeps this run from starting, for people; "" when nobody does. Oldest first, then by name."""
