@@ -250,7 +250,7 @@ class _Program:
             # Orphans come to us, whatever they did to their environment. Our own tools stay in our session.
             ours = os.getsid(0)
             found |= {pid for pid in proc.descendants(os.getpid(), processes) if processes[pid].session != ours}
-        return {pid for pid in found if pid in processes}
+        return {pid for pid in found if pid in processes and not processes[pid].zombie}
 
     async def status(self) -> int | None:
         """Read what is left, then give its status; None where even SIGKILL did not end it. Raises as `on_line` did."""

@@ -48,7 +48,8 @@ def end_all(find: Finder, *, grace: float, patience: float = 10.0) -> Ended:
 
 def _round(find: Finder, number: signal.Signals, seen: set[Process], refused: set[Process]) -> set[Process]:
     processes = proc.table()
-    found = {processes[pid].process for pid in find(processes) if pid != os.getpid()} - refused
+    entries = (processes[pid] for pid in find(processes) if pid in processes and pid != os.getpid())
+    found = {entry.process for entry in entries if not entry.zombie} - refused
     for one in found:
         try:
             if proc.send(one, number):
