@@ -21,7 +21,7 @@ _decoders: Final[dict[tuple[type[Any], str], msgspec.json.Decoder[Any]]] = {}
 
 
 class Row(NamedTuple):
-    """One row of `objects`; `COLUMNS` names them in this order. `created` is in microseconds since 1970 UTC."""
+    """One row of `objects` with its spec; `COLUMNS` names them in this order. `created` is in microseconds since 1970 UTC."""
 
     id: int
     name: str

@@ -99,7 +99,6 @@ class Database:
             StoreCorruptError: the file is damaged or gone; nothing counts as written.
             StoreUnavailableError: the disk is full, or the file cannot be written.
         """
-        self.check_file()
         if self._damage is not None:
             raise StoreCorruptError(self._damage)
         self.rows("BEGIN IMMEDIATE")
@@ -109,7 +108,7 @@ class Database:
         except BaseException:
             self._roll_back()
             raise
-        self.check_file()
+        self.check_file()  # after, not before: it is what was written that must be where others will find it
 
     def change_mark(self) -> int:
         """A number that differs from the last one when another connection has written since; cheap (PRAGMA data_version)."""
@@ -142,6 +141,9 @@ class Database:
         self._use_write_ahead_log()
         self.rows("PRAGMA synchronous = FULL")
         self.rows("PRAGMA foreign_keys = ON")
+        self.rows(
+            "PRAGMA secure_delete = OFF"
+        )  # some builds overwrite what they free, which doubles the pages of a small update
         if self._version() != len(migrations):
             self._migrate(migrations)
         self._check_columns(migrations)

@@ -1,7 +1,7 @@
 """Deliveries in their table: what each call of `Inbox` does to the file, as one small transaction each.
 
 Between `sqlite` and `database`, beside `objects`. It never looks into a delivery's body and does not know what becomes of one.
-A delivery's revision comes from the counter of the objects, so that watches of other processes learn of it.
+A delivery takes its revision from the count of the objects, so that watches of other processes learn of it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,7 +12,7 @@ from coderun.model.deliveries import Delivery, DeliveryState
 from coderun.model.errors import StoreCorruptError
 from coderun.store.codec import to_moment, to_number
 from coderun.store.database import Database
-from coderun.store.objects import draw_revisions
+from coderun.store.objects import last_revision
 from coderun.store.protocol import Settlement
 
 _COLUMNS: Final = "id, event, repository, received, body, state, outcome"
@@ -28,10 +28,11 @@ class InboxTable:
         """Store those whose id is new; their revisions and ids."""
         added: list[tuple[int, str]] = []
         with self._database.writing():
+            revision = last_revision(self._database)
             for delivery in deliveries:
                 if self._database.rows("SELECT 1 FROM deliveries WHERE id = ?", (delivery.id,)):
                     continue
-                revision = draw_revisions(self._database)
+                revision += 1
                 self._database.rows(
                     f"INSERT INTO deliveries (revision, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - constants only
                     (revision, *_to_row(delivery)),
@@ -70,13 +71,16 @@ class InboxTable:
         return str(found[0][0]) if found else None
 
     def forget(self, older_than: datetime) -> int:
-        """Remove settled ones received before then, except the greatest of each source that was ever asked for."""
+        """Remove settled ones received before then, except the greatest of each source that was ever asked for.
+
+        The newest revision of the file stays too: it is where the count goes on.
+        """
         with self._database.writing():
             kept = {self.last(prefix) for (prefix,) in self._database.rows("SELECT prefix FROM sources")}
             marks = ", ".join("?" for _ in kept)
             self._database.rows(
-                f"DELETE FROM deliveries WHERE state <> 'pending' AND received < ? AND id NOT IN ({marks})",  # noqa: S608 - only "?"
-                (to_number(older_than), *(identity or "" for identity in kept)),
+                f"DELETE FROM deliveries WHERE state <> 'pending' AND received < ? AND revision <> ? AND id NOT IN ({marks})",  # noqa: S608 - only "?"
+                (to_number(older_than), last_revision(self._database), *(identity or "" for identity in kept)),
             )
             return int(self._database.rows("SELECT changes()")[0][0])
 

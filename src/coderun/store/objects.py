@@ -1,12 +1,14 @@
 """Objects in their tables: what each call of `ObjectStore` does to the file, as one small transaction each.
 
 Between `sqlite` (which adds waiting and watching) and `database` (which knows the file). It never awaits, and does not know
-what an object means. Every change draws the next revision of the file; the revisions it drew are given back, for the watches.
+what an object means. Every change takes the next revision of the file; the revisions taken are given back, for the watches.
 """
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Final
+
+import msgspec
 
 from coderun.model.errors import AlreadyExistsError, NotFoundError, WriteConflictError
 from coderun.model.meta import ObjectMeta
@@ -15,7 +17,6 @@ from coderun.store.codec import (
     Row,
     decode_meta,
     decode_object,
-    decode_part,
     encode_part,
     encode_words,
     to_number,
@@ -27,6 +28,14 @@ KEPT_TOMBSTONES: Final = 5000
 """Deletions younger than so many revisions are always remembered for the watches of other processes."""
 
 _KEPT_MICROSECONDS: Final = 3600 * 1_000_000
+_REMEMBERED: Final = 256
+_LAST: Final = """
+    SELECT max(
+        coalesce((SELECT max(revision) FROM objects), 0),
+        coalesce((SELECT max(revision) FROM tombstones), 0),
+        coalesce((SELECT max(revision) FROM deliveries), 0)
+    )
+"""
 _CHANGES: Final = """
     SELECT revision, kind, name, 0 FROM objects WHERE revision > ?1 AND namespace = ?2
     UNION ALL SELECT revision, kind, name, 1 FROM tombstones WHERE revision > ?1 AND namespace = ?2
@@ -37,14 +46,7 @@ _CHANGES: Final = """
 
 def last_revision(database: Database) -> int:
     """The newest revision of the file."""
-    return int(database.rows("SELECT revision FROM counter")[0][0])
-
-
-def draw_revisions(database: Database, count: int = 1) -> int:
-    """Take the next `count` revisions, inside a transaction; the first of them."""
-    last = last_revision(database)
-    database.rows("UPDATE counter SET revision = ?", (last + count,))
-    return last + 1
+    return int(database.rows(_LAST)[0][0])
 
 
 def changes_since(database: Database, revision: int, namespace: str) -> list[Change]:
@@ -54,7 +56,7 @@ def changes_since(database: Database, revision: int, namespace: str) -> list[Cha
 
 
 class ObjectTable:
-    """The objects of one namespace."""
+    """The objects of one namespace. What was read or written last is kept decoded and shared: never change the dicts inside."""
 
     def __init__(
         self, database: Database, *, namespace: str, clock: Callable[[], datetime], new_uid: Callable[[], str]
@@ -63,18 +65,25 @@ class ObjectTable:
         self._namespace = namespace
         self._clock = clock
         self._new_uid = new_uid
+        self._recent: dict[tuple[type[Any], str], Any] = {}
 
     def get(self, kind: type[ObjectT], name: str) -> ObjectT | None:
         """The object, None where there is none. Raises `StoreCorruptError` where its row does not decode."""
-        row = self._row(kind, name)
-        return None if row is None else decode_object(kind, row, self._namespace)
+        found = self._whereabouts(kind, name)
+        if found is None:
+            return None
+        try:
+            return self._at(kind, name, found[1])
+        except NotFoundError:  # deleted by another process between the two looks
+            return None
 
     def find(self, kind: type[Any], labels: Mapping[str, str]) -> list[Row]:
         """The rows that carry all of `labels`, by name, as of one moment."""
         tests = "".join(" AND id IN (SELECT object FROM labels WHERE key = ? AND value = ?)" for _ in labels)
         wanted = [text for label in labels.items() for text in label]
         found = self._database.rows(
-            f"SELECT {COLUMNS} FROM objects WHERE namespace = ? AND kind = ?{tests} ORDER BY name",  # noqa: S608 - constants only
+            f"SELECT {COLUMNS} FROM objects JOIN specs ON object = id "  # noqa: S608 - constants only
+            f"WHERE namespace = ? AND kind = ?{tests} ORDER BY name",
             (self._namespace, kind.KIND, *wanted),
         )
         return [Row._make(row) for row in found]
@@ -87,13 +96,13 @@ class ObjectTable:
         labels = encode_words(kind, name, "labels", new.metadata.labels)
         annotations = encode_words(kind, name, "annotations", new.metadata.annotations)
         with self._database.writing():
-            if self._row(kind, name) is not None:
+            if self._whereabouts(kind, name) is not None:
                 raise AlreadyExistsError(f"cannot create {kind.KIND} {name!r}: one of this name exists already")
             row = Row(
                 id=self._next_id(),
                 name=name,
                 uid=self._new_uid(),
-                revision=draw_revisions(self._database),
+                revision=last_revision(self._database) + 1,
                 generation=1,
                 created=self._creation_time(kind),
                 api_version=new.api_version,
@@ -104,62 +113,59 @@ class ObjectTable:
             )
             self._insert(kind, row, new.metadata.labels)
         meta = decode_meta(kind, row, self._namespace)
-        return kind(api_version=row.api_version, metadata=meta, spec=spec, status=status), row.revision
+        return self._remember(kind(api_version=row.api_version, metadata=meta, spec=spec, status=status)), row.revision
 
     def update(self, changed: ObjectT) -> tuple[ObjectT, int | None]:
         """Write spec, labels and annotations; the object as stored, and its revision (None where nothing differed)."""
-        kind, name = type(changed), changed.metadata.name
-        spec_stored, spec = encode_part(kind, name, "spec", changed.spec)
-        labels = encode_words(kind, name, "labels", changed.metadata.labels)
-        annotations = encode_words(kind, name, "annotations", changed.metadata.annotations)
+        kind, meta = type(changed), changed.metadata
+        spec_stored, spec = encode_part(kind, meta.name, "spec", changed.spec)
+        labels = encode_words(kind, meta.name, "labels", meta.labels)
+        annotations = encode_words(kind, meta.name, "annotations", meta.annotations)
         with self._database.writing():
-            row = self._expected_row(changed.metadata, kind)
-            old = decode_object(kind, row, self._namespace)
+            number, _ = self._expected(kind, meta)
+            old = self._stored(kind, meta.name)  # not the shared one: that may be this very object, changed in place
             respecified = spec != old.spec
-            relabelled = changed.metadata.labels != old.metadata.labels
-            if not respecified and not relabelled and changed.metadata.annotations == old.metadata.annotations:
+            relabelled = meta.labels != old.metadata.labels
+            if not respecified and not relabelled and meta.annotations == old.metadata.annotations:
                 return old, None
-            written = row._replace(
-                revision=draw_revisions(self._database),
-                generation=row.generation + respecified,
-                labels=labels,
-                annotations=annotations,
-                spec=spec_stored if respecified else row.spec,
-            )
+            revision = last_revision(self._database) + 1
             self._database.rows(
-                "UPDATE objects SET revision = ?, generation = ?, labels = ?, annotations = ?, spec = ? WHERE id = ?",
-                (written.revision, written.generation, written.labels, written.annotations, written.spec, written.id),
+                "UPDATE objects SET revision = ?, generation = generation + ?, labels = ?, annotations = ? WHERE id = ?",
+                (revision, int(respecified), labels, annotations, number),
             )
+            if respecified:
+                self._database.rows("UPDATE specs SET spec = ? WHERE object = ?", (spec_stored, number))
             if relabelled:
-                self._index_labels(written.id, changed.metadata.labels)
-        meta = decode_meta(kind, written, self._namespace)
-        return kind(api_version=row.api_version, metadata=meta, spec=spec, status=old.status), written.revision
+                self._index_labels(number, meta.labels)
+            written = self._stored(kind, meta.name)
+        return self._remember(written), revision
 
     def update_status(self, changed: ObjectT) -> tuple[ObjectT, int | None]:
         """Write the status; the object as stored, and its revision (None where the status was equal)."""
         kind, name = type(changed), changed.metadata.name
         status_stored, status = encode_part(kind, name, "status", changed.status)
         with self._database.writing():
-            row = self._expected_row(changed.metadata, kind)
-            spec = decode_part(kind, name, "spec", row.spec)
-            if status_stored == row.status or status == decode_part(kind, name, "status", row.status):
-                return decode_object(kind, row, self._namespace), None
-            written = row._replace(revision=draw_revisions(self._database), status=status_stored)
-            self._database.rows(
-                "UPDATE objects SET revision = ?, status = ? WHERE id = ?", (written.revision, written.status, written.id)
-            )
-        meta = decode_meta(kind, written, self._namespace)
-        return kind(api_version=row.api_version, metadata=meta, spec=spec, status=status), written.revision
+            number, revision = self._expected(kind, changed.metadata)
+            old = self._at(kind, name, revision)
+            if status == old.status:
+                return old, None
+            revision = last_revision(self._database) + 1
+            self._database.rows("UPDATE objects SET revision = ?, status = ? WHERE id = ?", (revision, status_stored, number))
+        meta = msgspec.structs.replace(old.metadata, resource_version=str(revision))
+        return self._remember(kind(api_version=old.api_version, metadata=meta, spec=old.spec, status=status)), revision
 
     def delete(self, kind: type[Any], name: str, uid: str) -> int | None:
         """Delete it, leaving a tombstone; its last revision, None where there was nothing to delete."""
         with self._database.writing():
-            row = self._row(kind, name)
-            if row is None or (uid and uid != row.uid):
+            found = self._database.rows(
+                "SELECT id FROM objects WHERE namespace = ?1 AND kind = ?2 AND name = ?3 AND ?4 IN ('', uid)",
+                (self._namespace, kind.KIND, name, uid),
+            )
+            if not found:
                 return None
-            revision = draw_revisions(self._database)
+            revision = last_revision(self._database) + 1
             now = to_number(self._clock())
-            self._database.rows("DELETE FROM objects WHERE id = ?", (row.id,))
+            self._database.rows("DELETE FROM objects WHERE id = ?", found[0])
             self._database.rows(
                 "INSERT INTO tombstones (revision, namespace, kind, name, deleted) VALUES (?, ?, ?, ?, ?)",
                 (revision, self._namespace, kind.KIND, name, now),
@@ -170,29 +176,54 @@ class ObjectTable:
             )
         return revision
 
-    def _row(self, kind: type[Any], name: str) -> Row | None:
+    def _whereabouts(self, kind: type[Any], name: str) -> tuple[int, int] | None:
+        """Row number and revision of an object."""
         found = self._database.rows(
-            f"SELECT {COLUMNS} FROM objects WHERE namespace = ? AND kind = ? AND name = ?",  # noqa: S608 - constants only
-            (self._namespace, kind.KIND, name),
+            "SELECT id, revision FROM objects WHERE namespace = ? AND kind = ? AND name = ?", (self._namespace, kind.KIND, name)
         )
-        return Row._make(found[0]) if found else None
+        return (found[0][0], found[0][1]) if found else None
 
-    def _expected_row(self, meta: ObjectMeta, kind: type[Any]) -> Row:
-        row = self._row(kind, meta.name)
-        if row is None:
-            raise NotFoundError(f"cannot write {kind.KIND} {meta.name!r}: it does not exist (any more)")
-        if str(row.revision) != meta.resource_version:
+    def _expected(self, kind: type[Any], meta: ObjectMeta) -> tuple[int, int]:
+        found = self._whereabouts(kind, meta.name)
+        if found is None:
+            raise _missing(kind, meta.name)
+        if str(found[1]) != meta.resource_version:
             raise WriteConflictError(
                 f"cannot write {kind.KIND} {meta.name!r}: it was read at resourceVersion {meta.resource_version!r} and is at "
-                f"{row.revision} by now; read it again and decide anew"
+                f"{found[1]} by now; read it again and decide anew"
             )
-        return row
+        return found
+
+    def _at(self, kind: type[ObjectT], name: str, revision: int) -> ObjectT:
+        known: ObjectT | None = self._recent.get((kind, name))
+        if known is not None and known.metadata.resource_version == str(revision):
+            return known
+        return self._remember(self._stored(kind, name))
+
+    def _stored(self, kind: type[ObjectT], name: str) -> ObjectT:
+        found = self._database.rows(
+            f"SELECT {COLUMNS} FROM objects JOIN specs ON object = id "  # noqa: S608 - constants only
+            "WHERE namespace = ? AND kind = ? AND name = ?",
+            (self._namespace, kind.KIND, name),
+        )
+        if not found:
+            raise _missing(kind, name)
+        return decode_object(kind, Row._make(found[0]), self._namespace)
+
+    def _remember(self, stored: ObjectT) -> ObjectT:
+        if len(self._recent) >= _REMEMBERED:
+            del self._recent[next(iter(self._recent))]
+        self._recent[type(stored), stored.metadata.name] = stored
+        return stored
 
     def _insert(self, kind: type[Any], row: Row, labels: Mapping[str, str]) -> None:
+        *columns, spec = row
+        names = ", ".join(Row._fields[:-1])
         self._database.rows(
-            f"INSERT INTO objects (namespace, kind, {COLUMNS}) VALUES (?, ?{', ?' * len(row)})",  # noqa: S608 - constants only
-            (self._namespace, kind.KIND, *row),
+            f"INSERT INTO objects (namespace, kind, {names}) VALUES (?, ?{', ?' * len(columns)})",  # noqa: S608 - constants only
+            (self._namespace, kind.KIND, *columns),
         )
+        self._database.rows("INSERT INTO specs (object, spec) VALUES (?, ?)", (row.id, spec))
         self._index_labels(row.id, labels)
 
     def _index_labels(self, number: int, labels: Mapping[str, str]) -> None:
@@ -210,3 +241,7 @@ class ObjectTable:
             "SELECT max(created) FROM objects WHERE namespace = ? AND kind = ?", (self._namespace, kind.KIND)
         )
         return now if newest is None else max(now, newest)
+
+
+def _missing(kind: type[Any], name: str) -> NotFoundError:
+    return NotFoundError(f"cannot write {kind.KIND} {name!r}: it does not exist (any more)")

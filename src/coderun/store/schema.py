@@ -3,7 +3,10 @@
 Version N of the file is what the first N steps have made; `database` applies those that are missing when it opens a file. A
 step that was released is never changed: a new shape is a new step. Nothing here touches a file.
 
-Revisions: one counter serves objects, tombstones and deliveries, so that "all that is newer than N" is one question.
+Revisions count every change of the file; objects, tombstones and deliveries share the count, so that "all that is newer than N"
+is one question. The newest revision is the greatest of the three tables (no fourth page to write at every change), so its row
+is never removed without a newer one. A spec has a row of its own because it may hold a whole task's text, while the status
+is written at every step.
 """
 
 from typing import Final
@@ -16,11 +19,6 @@ Step = tuple[str, ...]
 
 MIGRATIONS: Final[tuple[Step, ...]] = (
     (
-        """CREATE TABLE counter (
-            id INTEGER PRIMARY KEY CHECK (id = 1),
-            revision INTEGER NOT NULL
-        )""",
-        "INSERT INTO counter (id, revision) VALUES (1, 0)",
         """CREATE TABLE objects (
             id INTEGER PRIMARY KEY,
             namespace TEXT NOT NULL,
@@ -34,8 +32,11 @@ MIGRATIONS: Final[tuple[Step, ...]] = (
             labels BLOB NOT NULL,
             annotations BLOB NOT NULL,
             status BLOB NOT NULL,
-            spec BLOB NOT NULL,
             UNIQUE (namespace, kind, name)
+        )""",
+        """CREATE TABLE specs (
+            object INTEGER PRIMARY KEY REFERENCES objects (id) ON DELETE CASCADE,
+            spec BLOB NOT NULL
         )""",
         "CREATE UNIQUE INDEX objects_by_revision ON objects (revision)",
         "CREATE INDEX objects_by_creation ON objects (namespace, kind, created)",

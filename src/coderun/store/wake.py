@@ -10,9 +10,13 @@ import errno
 import os
 import stat
 import sys
+import time
 
 SUFFIX = ".fifo"
 """Ending of the names of FIFOs that somebody listens to; other names are left alone."""
+
+
+_SETTLED_NANOSECONDS = 2_000_000_000
 
 
 class Waker:
@@ -20,17 +24,28 @@ class Waker:
 
     def __init__(self, directory: "os.PathLike[str] | str") -> None:
         self._directory = os.fspath(directory)
+        self._names: list[str] = []
+        self._listed_at = -1
 
     def wake(self, *, ignoring: str = "") -> int:
         """Write a byte to each FIFO, except the one named `ignoring`; how many were woken.
 
         FIFOs nobody reads any more are removed. A folder that is missing or closed to us has no listeners: never raises.
         """
+        return sum(_wake(f"{self._directory}/{name}") for name in self._listeners() if name != ignoring)
+
+    def _listeners(self) -> "list[str]":
+        # Called after each write of the store: the names are read again only when the folder's time has moved, and trusted
+        # only when that time is so long ago that a later change would have moved it (file systems count in up to a second).
         try:
-            names = os.listdir(self._directory)  # noqa: PTH208 - pathlib would triple the start time of a hook
+            changed_at = os.stat(self._directory).st_mtime_ns  # noqa: PTH116 - pathlib would triple the start time of a hook
+            if changed_at == self._listed_at:
+                return self._names
+            self._names = [name for name in os.listdir(self._directory) if name.endswith(SUFFIX)]  # noqa: PTH208 - as above
         except OSError:
-            return 0
-        return sum(_wake(f"{self._directory}/{name}") for name in names if name.endswith(SUFFIX) and name != ignoring)
+            return []
+        self._listed_at = changed_at if 0 <= changed_at < time.time_ns() - _SETTLED_NANOSECONDS else -1
+        return self._names
 
 
 def _wake(path: str) -> bool:

@@ -88,7 +88,7 @@ class Watches:
         return watch
 
     def announce(self, changes: list[Change], revisions: range) -> None:
-        """Tell of writes this store has made itself, which drew `revisions` (without gaps)."""
+        """Tell of writes this store has made itself, which took `revisions` (without gaps)."""
         if revisions.start == self._seen + 1:
             self._seen = revisions.stop - 1  # nobody else wrote in between: nothing to read again
         self._tell(changes)
