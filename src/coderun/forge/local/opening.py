@@ -38,7 +38,7 @@ async def make_forge(
     wanted = settings or stored_settings(folder) or ForgeSettings()
     wanted = msgspec.structs.replace(wanted, base_branch=base_branch)
     check_settings(wanted)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # noqa: ASYNC240 - one call on a local disk
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     async with alone(folder):
         db = Database(folder / DATABASE, create=True)
         try:
