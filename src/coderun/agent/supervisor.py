@@ -123,7 +123,8 @@ class Notice:
         """From now on SIGTERM and SIGINT are a wish to stop, and a closed terminal is nothing."""
         signal.signal(signal.SIGTERM, self._note)
         signal.signal(signal.SIGINT, self._note)
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        # Not SIG_IGN: programs would inherit that.
+        signal.signal(signal.SIGHUP, lambda _number, _frame: None)
 
     def _note(self, number: int, _frame: object) -> None:
         self._reason = self._reason or f"ended by {signal.Signals(number).name}"
@@ -341,7 +342,7 @@ class _Supervisor:
 
     def _bury_orphans(self) -> None:
         """Reap adopted orphans. A zombie whose own waiter has not taken it from one tick to the next has no waiter."""
-        if not self._adopts:
+        if not self._adopts or not _has_zombie():
             return
         processes = proc.table()
         zombies = {pid for pid, entry in processes.items() if entry.zombie and entry.parent == os.getpid()}
@@ -373,7 +374,9 @@ class _Supervisor:
         try:
             write_whole(self._run.report, msgspec.json.encode(report))
         except OSError as error:
-            sys.stderr.write(f"coderun agent: cannot write {self._run.report}: {error}\n")
+            with contextlib.suppress(OSError):  # the disk that did not take the report holds this file too
+                sys.stderr.write(f"coderun agent: cannot write {self._run.report}: {error}\n")
+                sys.stderr.flush()
             return 1
         return 0
 
@@ -384,6 +387,13 @@ class _Supervisor:
             self._journal.event("could not wake the listeners", error=str(error))
 
 
+def _has_zombie() -> bool:
+    try:
+        return os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:
+        return False
+
+
 class _Guard:
     """Kills every program of the run after `seconds`, on a thread of its own.
 
@@ -392,7 +402,7 @@ class _Guard:
     """
 
     def __init__(self, seconds: float, find: Callable[[Table], set[int]]) -> None:
-        self._timer = threading.Timer(seconds, lambda: end_all(find, grace=0))
+        self._timer = threading.Timer(min(seconds, threading.TIMEOUT_MAX), lambda: end_all(find, grace=0))
         self._timer.daemon = True
         self._timer.start()
 

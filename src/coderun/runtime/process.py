@@ -111,13 +111,13 @@ class ProcessRuntime:
         Raises:
             UnavailableError: it was not prepared, or the process could not be made.
         """
-        run = self._state.run(plan.job)
-        if run.started.exists() or self._is_coming(run) or self._last_holder(run) is not None:
-            return
-        if not run.prepared.exists():
-            raise UnavailableError(f"cannot start run {plan.job}: {run.path} was not prepared, or has been deleted")
+        run, workspace = self._state.run(plan.job), self._state.workspace(plan.workspace)
         try:
-            pid = self._spawn(run, self._state.workspace(plan.workspace))
+            if run.started.exists() or self._is_coming(run) or self._last_holder(run) is not None:
+                return
+            if not run.prepared.exists():
+                raise UnavailableError(f"cannot start run {plan.job}: {run.path} was not prepared, or has been deleted")
+            pid = self._spawn(run, workspace)
         except (OSError, subprocess.SubprocessError) as error:
             raise UnavailableError(f"cannot start run {plan.job} with {self._argv[0]!r}: {error}") from error
         self._never_began.pop(plan.job, None)
@@ -252,16 +252,14 @@ class ProcessRuntime:
         try:
             if not run.stop.exists():
                 write_whole(run.stop, reason.encode("utf-8", "replace"))
-            running = run.started.exists() and locks.is_held(run.lock)
+            if not run.started.exists() or not locks.is_held(run.lock):
+                return
+            if self._is_overdue(run):
+                await self._force(run)
+            elif (holder := locks.read_holder(run.lock)) is not None:
+                proc.send(holder.process, signal.SIGTERM)
         except OSError as error:
             raise UnavailableError(f"cannot ask run {job} to stop in {run.path}: {error}") from error
-        if not running:
-            return
-        if self._is_overdue(run):
-            await self._force(run)
-        elif (holder := locks.read_holder(run.lock)) is not None:
-            with contextlib.suppress(PermissionError):
-                proc.send(holder.process, signal.SIGTERM)
 
     def _is_overdue(self, run: RunFolder) -> bool:
         if not run.stop.exists():
@@ -312,7 +310,7 @@ class ProcessRuntime:
     # Following
 
     def logs(self, job: str, *, follow: bool = False) -> AsyncIterator[bytes]:
-        """What supervisor and agent have said, raw (not fit for a terminal), and with `follow` until the job ends."""
+        """What supervisor and agent have said, and with `follow` what they say until the job ends."""
         run = self._state.run(job)
         return tail(run.output, is_going_on=(lambda: self._is_going_on(run)) if follow else None)
 
@@ -341,11 +339,13 @@ class ProcessRuntime:
     async def _poll(self) -> None:
         while True:
             await asyncio.sleep(POLL)
-            self._hint_ended(self._adopted)
+            with contextlib.suppress(OSError):
+                self._hint_ended(self._adopted)
 
     async def _heed(self, hints: Wakes) -> None:
         async for _ in hints():
-            self._hint_ended(self._adopted | self._children.keys())
+            with contextlib.suppress(OSError):
+                self._hint_ended(self._adopted | self._children.keys())
 
     def _hint_ended(self, jobs: set[str]) -> None:
         for job in sorted(jobs):
