@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
 
-from coderun.agent.stop import StopSignal
-from coderun.agent.supervisor import Notice, Perform, Places, Programs, Supervision, supervise
+from coderun.agent.stop import Notice, StopSignal
+from coderun.agent.supervisor import Perform, Places, Programs, Supervision, supervise
 from coderun.model.coderun import RunReport
 from coderun.plan.order import RunOrder
 from coderun.runtime.runfolder import RunFolder

@@ -7,12 +7,11 @@ agent CLIs. It owns the run's locks, its processes, its end and its report. It n
 import asyncio
 import contextlib
 import os
-import signal
 import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -22,7 +21,7 @@ import msgspec
 from coderun.agent import ending
 from coderun.agent.output import Journal, OutputFile
 from coderun.agent.program import OnLine, ProgramEnd, run_program
-from coderun.agent.stop import StopCause, StopSignal
+from coderun.agent.stop import Notice, StopCause, StopSignal
 from coderun.model.coderun import RunReport
 from coderun.plan.order import RunOrder
 from coderun.runtime import locks, proc
@@ -110,40 +109,6 @@ class Supervision(msgspec.Struct, frozen=True, kw_only=True):
     perform: Perform
     wake: Callable[[Path], None]
     clock: Callable[[], datetime]
-
-
-class Notice:
-    """The wish to stop as a signal handler may note it: before there is a loop, and again and again."""
-
-    def __init__(self) -> None:
-        self._reason = ""
-        self._tell: Callable[[str], object] = _to_nobody
-
-    def listen(self) -> None:
-        """From now on SIGTERM and SIGINT are a wish to stop, and a closed terminal is nothing."""
-        signal.signal(signal.SIGTERM, self._note)
-        signal.signal(signal.SIGINT, self._note)
-        # Not SIG_IGN: programs would inherit that.
-        signal.signal(signal.SIGHUP, lambda _number, _frame: None)
-
-    def _note(self, number: int, _frame: object) -> None:
-        self._reason = self._reason or f"ended by {signal.Signals(number).name}"
-        self._tell(self._reason)
-
-    @contextlib.contextmanager
-    def told_to(self, tell: Callable[[str], object]) -> Iterator[None]:
-        """Tell what was noted and what will be; `tell` must be safe to call at any moment."""
-        self._tell = tell
-        if self._reason:
-            tell(self._reason)
-        try:
-            yield
-        finally:
-            self._tell = _to_nobody
-
-
-def _to_nobody(_reason: str) -> None:
-    """Where a wish to stop goes while there is nothing to stop."""
 
 
 def supervise(supervision: Supervision, notice: Notice) -> int:
