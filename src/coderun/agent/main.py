@@ -70,7 +70,7 @@ def _mark(run: RunFolder) -> None:
 
 
 async def _work(order: RunOrder, places: Places, programs: Programs, stop: StopSignal) -> RunReport:
-    perform = cast("Perform", importlib.import_module("coderun.agent.work").perform)
+    perform = cast("Perform", importlib.import_module("coderun.agent.entry").perform)
     return await perform(order, places, programs, stop)
 
 
