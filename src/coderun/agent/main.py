@@ -5,13 +5,11 @@ when it is this process's turn to run the job.
 """
 
 import contextlib
-import importlib
 import os
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import cast
 
 from coderun.agent.stop import Notice, StopSignal
 from coderun.agent.supervisor import Perform, Places, Programs, Supervision, supervise
@@ -70,9 +68,12 @@ def _mark(run: RunFolder) -> None:
 
 
 async def _work(order: RunOrder, places: Places, programs: Programs, stop: StopSignal) -> RunReport:
-    perform = cast("Perform", importlib.import_module("coderun.agent.entry").perform)
+    from coderun.agent.entry import perform  # noqa: PLC0415 - heavy: loaded once the run is known to be ours
+
     return await perform(order, places, programs, stop)
 
 
 def _wake(folder: Path) -> None:
-    importlib.import_module("coderun.store.wake").Waker(folder).wake()
+    from coderun.store.wake import Waker  # noqa: PLC0415 - needed at the end only
+
+    Waker(folder).wake()

@@ -215,6 +215,7 @@ class ProcessRuntime:
         left = f"; {count} left-over {'process' if count == 1 else 'processes'} ended" if count else ""
         detail = (why or self._how_lost(run)) + left
         with contextlib.suppress(OSError):
+            await asyncio.to_thread(remove_tmp, run)
             write_whole(run.lost, detail.encode(), durable=False)
         return Observation(state=JobState.LOST, detail=detail)
 

@@ -287,6 +287,7 @@ async def test_a_killed_supervisor_is_a_lost_job_of_which_nothing_lives_on(
     assert alive(state.run(JOB)) == set()
     assert f"the supervisor (process {supervisor.pid}) was killed, or the disk did not take its report" in seen.detail
     assert "left-over processes ended" in seen.detail
+    assert not state.run(JOB).tmp.is_symlink()
     await runtime.start(plan(command=FAMILY))
     assert await successor().observe(JOB) == seen
     assert times_run(state) == 1
