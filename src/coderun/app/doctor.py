@@ -1,4 +1,4 @@
-"""`coderun doctor`: looks at everything a play needs and says of each thing whether it is right, and what to do where it is not.
+"""`coderun doctor`: looks at everything a play needs and says of each thing whether it is right, and what to do if it is not.
 
 Changes nothing and starts nothing but `git`, `unshare` and `PROGRAM --version`. Home, environment and folder are handed in;
 secrets are named by where they are, never shown.
@@ -29,7 +29,6 @@ MIN_PYTHON: Final = (3, 11)
 MIN_GIT: Final = (2, 38)
 _SCARCE_BYTES: Final = 200 << 20
 _TIGHT_BYTES: Final = 2 << 30
-_PRIVATE: Final = 0o077
 
 _INSTALL: Final = {
     "claude": "npm install -g @anthropic-ai/claude-code",
@@ -80,14 +79,13 @@ def examine(around: Surroundings) -> list[Finding]:
     except CoderunError as error:
         return [*findings, _error("repository", error), *_processes(around)]
     findings.append(_ok("repository", printable(str(repository), 200)))
+    configuration: Configuration | None = None
     try:
         configuration = read_configuration(repository)
-    except CoderunError as error:
-        findings.append(_error(FILE_NAME, error))
-        configuration = None
-    else:
         found = "valid" if configuration.is_written else "not there, all is at its default (coderun init writes one)"
         findings.append(_ok(FILE_NAME, found))
+    except CoderunError as error:
+        findings.append(_error(FILE_NAME, error))
     configured = configuration.config.base_branch if configuration else ""
     findings.append(_guard("base branch", lambda: _base_branch(repository, configured, around)))
     if configuration:
@@ -204,7 +202,7 @@ def _state(repository: Path, around: Surroundings) -> Iterator[Finding]:
         yield Finding(name=name, state=State.ERROR, found=f"{printable(str(parent), 200)} {problem}", advice=advice)
         return
     yield _space(name, shown, machine.free_bytes(parent))
-    if folder.is_dir() and folder.stat().st_mode & _PRIVATE:
+    if machine.is_open_to_others(folder):
         found = f"{shown} can be read by other users"
         yield Finding(name="state folder's mode", state=State.WARNING, found=found, advice=f"chmod 700 {shown}")
     lock = folder / "controller.lock"
@@ -216,9 +214,7 @@ def _space(name: str, shown: str, free: int) -> Finding:
     if free >= _TIGHT_BYTES:
         return _ok(name, found)
     state = State.ERROR if free < _SCARCE_BYTES else State.WARNING
-    return Finding(
-        name=name, state=state, found=found, advice="free some space, or set CODERUN_STATE to a folder on another disk"
-    )
+    return Finding(name=name, state=state, found=found, advice="free some space, or set CODERUN_STATE to another disk")
 
 
 def _holder(lock: Path) -> str:
