@@ -149,7 +149,7 @@ def _program(agent: Agent) -> str:
 
 
 def _agent_program(program: str, kind: str, workers: str, around: Surroundings) -> Finding:
-    name = f"agent CLI {printable(program, 60)}"
+    name = f"agent CLI {printable(program, 200)}"
     path = machine.find_program(program, around.search_path)
     if path is None:
         install = f"install it ({_INSTALL[kind]}), or " if kind in _INSTALL else "correct its path, or "
@@ -171,7 +171,7 @@ def _with_login(name: str, kind: str, found: str, around: Surroundings) -> Findi
         state = State.ERROR if around.platform.startswith("linux") else State.WARNING
         advice = f"log in: start `{kind}` once" + (f", or set {machine.CLAUDE_VARIABLES[1]}" if kind == CliType.CLAUDE else "")
         return Finding(name=name, state=state, found=f"{found}; no login found", advice=advice)
-    also = f" (also there, not used: {listed(login.others)})" if login.others else ""
+    also = f" (also there, not used: {', '.join(login.others)})" if login.others else ""
     return _ok(name, f"{found}; login from {login.source}{also}")
 
 

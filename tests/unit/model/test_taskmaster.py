@@ -102,6 +102,7 @@ def test_each_task_knows_its_line() -> None:
         ('[\n<<<<<<< HEAD\n{"id": 1}\n', "tasks.json:2:1: not valid JSON: an unresolved merge conflict; resolve it first"),
         ("[" * 100_000, "tasks.json: nested too deeply to be a list of tasks"),
         ("[" + "9" * 5000 + "]", "tasks.json: not valid JSON: "),
+        (" " * (16 << 20) + "[]", "tasks.json: 16777218 characters are more than the 16777216 this file may have; split it"),
         ('"text"', "tasks.json:1: expected tasks, found text; write"),
         ({"a": 1, "b": []}, "tasks.json:1: expected tasks, found an object with the keys a, b; write"),
         ([ONE, 3], "tasks.json:6: expected a task, found a number; write an object with id and title"),

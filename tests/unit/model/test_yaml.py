@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coderun.model.errors import ConfigError
-from coderun.model.yaml import MAX_CHARACTERS, Mark, decode, dump, load, scalar
+from coderun.model.yaml import MAX_CHARACTERS, Mark, _syntax_error, decode, dump, load, scalar
 
 
 class Colour(StrEnum):
@@ -184,3 +184,8 @@ def test_any_text_is_either_read_or_refused_with_its_name(text: str) -> None:
     except ConfigError as error:
         refused = str(error)
     assert refused == "" or refused.startswith("x.yaml:")
+
+
+def test_an_error_without_a_place_is_reported_without_one() -> None:
+    assert str(_syntax_error("x.yaml", "", pyyaml.YAMLError("odd\n"))) == "x.yaml: not valid YAML: odd"
+    assert str(_syntax_error("x.yaml", "", pyyaml.MarkedYAMLError(problem="odd"))) == "x.yaml: not valid YAML: odd"
