@@ -1,1 +1,1 @@
-"""How it is wired: settings, assembly, workers. With `cli` the room that reads files, environment and clock."""
+"""How is it wired? Settings, assembly, workers."""

@@ -1,1 +1,1 @@
-"""What a person can type: one module a command. No logic that another room could hold."""
+"""What can a person type? One module a command; nothing heavy is imported before a command runs."""

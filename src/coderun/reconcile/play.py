@@ -82,12 +82,12 @@ class PlayReconciler:
         if play is None:
             self._view.forget_play(name)
             return NOT_AGAIN
-        before = self._view.plays.get(name)
         self._view.see_play(play)
         pipeline = self._settings.pipelines.get(play.spec.pipeline)
         if pipeline is None:
             return await self._write(play, _no_pipeline(play, sorted(self._settings.pipelines), self._clock()))
-        if play.is_finished and play.spec.retries == play.status.retries_seen and before is not None:
+        settled = play.is_finished and play.spec.retries == play.status.retries_seen
+        if settled and not self._view.has_runs(shorten(name)):
             return NOT_AGAIN
         facts = await self._gather(play, pipeline)
         decision = decide(play, facts, self._clock())
@@ -196,6 +196,7 @@ class PlayReconciler:
                 context=action.context,
                 prompt_modification=action.instructions,
                 budget=spec.budget,
+                cli_config=spec.cli_config,
                 timeout=action.timeout,
             ),
         )

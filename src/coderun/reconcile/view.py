@@ -111,16 +111,24 @@ class View:
         """Unfinished plays bound to that pull request."""
         return sorted(name for name in self._by_pull.get(number, ()) if name in self._open)
 
+    def unbound(self) -> list[str]:
+        """Plays under way that know no pull request yet."""
+        return [play.name for play in self._open.values() if play.pull_request is None and play.phase is not PlayPhase.PENDING]
+
     def play_of_task(self, repository: str, task_id: int) -> PlayBrief | None:
         """The Play of a task of a repository."""
         return self.plays.get(self._by_task.get((repository, task_id), ""))
+
+    def has_runs(self, play_label: str) -> bool:
+        """Whether an unfinished run belongs to the Play with that label value."""
+        return any(run.play == play_label for run in self.runs.values())
 
     def pending(self) -> list[PlayBrief]:
         """Plays that have not started."""
         return [play for play in self._open.values() if play.phase is PlayPhase.PENDING]
 
     def ahead_of(self, play: PlayBrief, slots: int) -> tuple[str, ...]:
-        """Plays that keep this one from starting: those that hold the slots and ready ones that go first; empty: it may start."""
+        """Plays that keep this one from starting: holders of slots, and ready ones that go first. Empty: it may start."""
         holding = [p for p in self._open.values() if p.phase is not PlayPhase.PENDING]
         free = slots - len(holding)
         first = sorted((p for p in self.pending() if self._is_ready(p) and _turn(p) < _turn(play)), key=_turn)
