@@ -22,7 +22,9 @@ from coderun.app import machine
         ("command", {"ANTHROPIC_API_KEY": "x"}, "", None),
     ],
 )
-def test_a_login_is_named_by_where_it_is(tmp_path: Path, kind: str, environ: dict[str, str], file: str, source: str | None) -> None:
+def test_a_login_is_named_by_where_it_is(
+    tmp_path: Path, kind: str, environ: dict[str, str], file: str, source: str | None
+) -> None:
     path = tmp_path / file
     if file:
         path.parent.mkdir(parents=True)

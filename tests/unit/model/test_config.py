@@ -160,7 +160,32 @@ def test_branch_names_are_taken(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["", "-x", "a b", "a..b", "a~1", "a^", "a:b", "a?", "a*", "[a", "a\\b", "/a", "a/", "a//b", ".a", "a/.b", "a.lock", "a.lock/b", "a.", "@", "a@{b", "a\nb", "a\x7f", "x" * 201],
+    [
+        "",
+        "-x",
+        "a b",
+        "a..b",
+        "a~1",
+        "a^",
+        "a:b",
+        "a?",
+        "a*",
+        "[a",
+        "a\\b",
+        "/a",
+        "a/",
+        "a//b",
+        ".a",
+        "a/.b",
+        "a.lock",
+        "a.lock/b",
+        "a.",
+        "@",
+        "a@{b",
+        "a\nb",
+        "a\x7f",
+        "x" * 201,
+    ],
 )
 def test_what_git_takes_for_no_branch_is_refused(name: str) -> None:
     assert not is_branch_name(name)
