@@ -126,18 +126,15 @@ def _base_branch(repository: Path, configured: str, around: Surroundings) -> Fin
 
 
 def _agents(configuration: Configuration, around: Surroundings) -> Iterator[Finding]:
-    """One finding for each role of the pipeline nobody can take, and for each way its agents are run."""
+    """One finding for each program that runs an agent of the pipeline. That every role is taken is checked with the pipeline."""
     workers: dict[str, list[str]] = {}
     programs: dict[str, Agent] = {}
     for role in dict.fromkeys(stage.role for stage in configuration.pipeline.stages if stage.role):
         agent = configuration.config.agent_in_role(role, configuration.roster)
-        if agent is None:
-            advice = f"give an agent that role in {FILE_NAME}, or name one under roles"
-            yield Finding(name=f"role {role}", state=State.ERROR, found="no agent takes it", advice=advice)
-            continue
-        program = _program(agent)
-        programs[program] = agent
-        workers.setdefault(program, []).append(f"{agent.name} ({role})")
+        if agent is not None:
+            program = _program(agent)
+            programs[program] = agent
+            workers.setdefault(program, []).append(f"{agent.name} ({role})")
     for program, agent in programs.items():
         yield _agent_program(program, agent.cli.cli_type, listed(workers[program]), around)
 

@@ -52,6 +52,7 @@ def test_doctor_speaks_to_people_and_to_programs(repository: Path) -> None:
     assert [row["name"] for row in checks[:3]] == ["python", "git", "repository"]
     assert load(as_yaml.stdout, name="out").data["checks"][:5] == checks[:5]
     assert table.stdout.splitlines()[0].split() == ["CHECK", "STATE", "FOUND"]
+    assert type_("doctor", "-C", str(repository), "-o", "name").stdout.split("\n")[:2] == ["python", "git"]
     wrong = int(any(row["state"] == "error" for row in checks))
     assert [result.exit_code for result in (table, as_json, as_yaml)] == [wrong] * 3
 
