@@ -126,7 +126,7 @@ def _base_branch(repository: Path, configured: str, around: Surroundings) -> Fin
 
 
 def _agents(configuration: Configuration, around: Surroundings) -> Iterator[Finding]:
-    """One finding for each program that runs an agent of the pipeline. That every role is taken is checked with the pipeline."""
+    """One finding for each program that runs an agent of the pipeline. The pipeline knows that every role is taken."""
     workers: dict[str, list[str]] = {}
     programs: dict[str, Agent] = {}
     for role in dict.fromkeys(stage.role for stage in configuration.pipeline.stages if stage.role):
