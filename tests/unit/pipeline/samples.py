@@ -129,9 +129,7 @@ def play_at(stage: str = "", *, head: str = "aaaa", spec: dict[str, object] | No
 
 
 def facts(pull: PullRequest | None = None, *runs: RunFact, **changes: object) -> Facts:
-    return replace(
-        Facts(pipeline=PACKAGED, roster=ROSTER, agents=AGENTS, pull_request=pull, runs=runs), **changes
-    )
+    return replace(Facts(pipeline=PACKAGED, roster=ROSTER, agents=AGENTS, pull_request=pull, runs=runs), **changes)
 
 
 def decided(play: Play, seen: Facts, now: datetime = NOW) -> Decision:

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from msgspec.structs import replace
+from tests.unit.pipeline.world import DEV, OUTSIDER, READY, Run, World, pushed_since, unjustified
 
 from coderun.model.coderun import RunPhase
 from coderun.model.names import task_label
@@ -17,7 +18,6 @@ from coderun.model.pulls import Actor, CheckState, Mergeability, PullState, Revi
 from coderun.pipeline.decide import decide
 from coderun.pipeline.decision import CancelRun, CreateRun, Decision, MergePullRequest, RemoveLabel
 from coderun.pipeline.facts import Facts, Rules
-from tests.unit.pipeline.world import DEV, OUTSIDER, READY, Run, World, pushed_since, unjustified
 
 PROFILES = {
     "default": settings(max_examples=60, stateful_step_count=40),
