@@ -10,10 +10,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from click.testing import Result
 from tests.contracts.forge_contract import open_one, seen
 from tests.integration.forge.local_place import LocalPlace, make_place
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from coderun.cli.pr import app
 from coderun.model.errors import NotFoundError, RefusedError

@@ -24,7 +24,7 @@ def bare(tmp_path: Path) -> Path:
 
 def as_git_says(bare: Path) -> dict[str, str]:
     lines = git(bare, "for-each-ref", "--format=%(refname) %(objectname)", "refs/heads").split("\n")
-    return dict(line.split(" ") for line in lines)  # type: ignore[misc]  # each line is such a pair
+    return dict(line.split(" ") for line in lines)
 
 
 def test_branches_are_read_as_git_says_through_every_kind_of_change(bare: Path) -> None:
