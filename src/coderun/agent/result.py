@@ -1,0 +1,148 @@
+"""What comes back from an agent: its result file, its last words, and how its text is made fit to be shown.
+
+Agent output is untrusted: nothing here runs it, follows its links, or trusts its size. What is wrong with a result is a
+sentence, never an exception.
+"""
+
+import os
+import re
+import stat
+import unicodedata
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from coderun.model.coderun import Verdict
+from coderun.model.errors import CoderunError
+
+RESULT_LIMIT: Final = 256 * 1024
+SUMMARY_LIMIT: Final = 2048
+COMMENT_LIMIT: Final = 8 * 1024
+MOST_COMMENTS: Final = 50
+SHORTEST_SECRET: Final = 8
+_CUT: Final = " […]"
+_CONTROL = frozenset({"Cc", "Cs"})
+_BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_FENCED_JSON = re.compile(
+    r"^[ \t]*(`{3,}|~{3,})[ \t]*(?:json)?[ \t]*\n(.*?)^[ \t]*\1[ \t]*$", re.MULTILINE | re.DOTALL | re.IGNORECASE
+)
+
+
+class RunFailedError(CoderunError):
+    """This attempt cannot succeed any more; `reason` is the CamelCase word of the report."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class RunCancelledError(CoderunError):
+    """Somebody asked this attempt to end."""
+
+
+class AgentResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What an agent says of its work: `result.json`. Unknown fields are ignored."""
+
+    verdict: Verdict | None = None
+    summary: str = ""
+    comments: tuple[str, ...] = ()
+
+
+class ResultReading(msgspec.Struct, frozen=True, kw_only=True):
+    """A result, or what was wrong with it in `problem`; neither where the agent wrote none."""
+
+    result: AgentResult | None = None
+    problem: str = ""
+
+
+def read_result(path: Path) -> ResultReading:
+    """The result file at `path`. Only a regular file is read, no link is followed, and at most `RESULT_LIMIT` bytes."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return ResultReading()
+    except OSError as error:
+        return ResultReading(problem=f"the result file could not be read ({error.strerror}); it must be a regular file")
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return ResultReading(problem="the result file is not a regular file")
+        data = file.read(RESULT_LIMIT + 1)
+    if len(data) > RESULT_LIMIT:
+        return ResultReading(problem=f"the result file is larger than {RESULT_LIMIT // 1024} KiB")
+    return decode_result(data)
+
+
+def decode_result(data: bytes | str) -> ResultReading:
+    """The result that `data` spells as JSON, with its texts made fit to be shown."""
+    try:
+        found = msgspec.json.decode(data, type=AgentResult)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return ResultReading(problem=f"the result is not as agreed: {clean_text(str(error), 300)}")
+    return ResultReading(
+        result=AgentResult(
+            verdict=found.verdict,
+            summary=clean_text(found.summary, SUMMARY_LIMIT),
+            comments=tuple(clean_text(comment, COMMENT_LIMIT) for comment in found.comments[:MOST_COMMENTS]),
+        )
+    )
+
+
+def result_of_text(text: str) -> AgentResult | None:
+    """The result in the last fenced JSON block of `text` that is one, or in all of `text`; None where there is none."""
+    blocks = [found.group(2) for found in _FENCED_JSON.finditer(text[-RESULT_LIMIT:])]
+    for candidate in (*reversed(blocks), text.strip()):
+        if not candidate.lstrip().startswith("{") or len(candidate) > RESULT_LIMIT:
+            continue
+        found = decode_result(candidate.encode("utf-8", "replace")).result
+        if found is not None and found.verdict is not None:
+            return found
+    return None
+
+
+def clean_text(text: str, limit: int) -> str:
+    """`text` without control and direction characters (newlines and tabs stay), cut to `limit` bytes of UTF-8."""
+    kept = "".join(char for char in text[: limit * 2] if _is_harmless(char)).strip()
+    data = kept.encode("utf-8")
+    if len(data) <= limit and len(text) <= limit * 2:
+        return kept
+    return data[: limit - len(_CUT.encode())].decode("utf-8", "ignore").rstrip() + _CUT
+
+
+def one_line(text: str, limit: int) -> str:
+    """`text` as `clean_text` leaves it, on one line."""
+    return " ".join(clean_text(text, limit).split())
+
+
+def escape_controls(text: str) -> str:
+    r"""`text` with every control and direction character but tab spelled out (`\x1b`), so that no terminal obeys it."""
+    if text.isprintable():
+        return text
+    return "".join(char if char == "\t" or _is_harmless(char, newline=False) else _escaped(char) for char in text)
+
+
+def hide_secrets(text: str, secrets: Iterable[str]) -> str:
+    """`text` with every one of `secrets` replaced; what is shorter than `SHORTEST_SECRET` is no secret."""
+    for secret in secrets:
+        if len(secret) >= SHORTEST_SECRET and secret in text:
+            text = text.replace(secret, "•••")
+    return text
+
+
+def fenced(text: str) -> str:
+    """`text` as a Markdown code block that nothing inside can close."""
+    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}text\n{text}\n{fence}"
+
+
+def _is_harmless(char: str, *, newline: bool = True) -> bool:
+    if char in "\n\t":
+        return newline or char == "\t"
+    return unicodedata.category(char) not in _CONTROL and char not in _BIDI
+
+
+def _escaped(char: str) -> str:
+    code = ord(char)
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"  # noqa: PLR2004 - where one byte of hex ends
