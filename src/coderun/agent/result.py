@@ -65,9 +65,10 @@ def read_result(path: Path) -> ResultReading:
         return ResultReading()
     except OSError as error:
         return ResultReading(problem=f"the result file could not be read ({error.strerror}); it must be a regular file")
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        return ResultReading(problem="the result file is not a regular file")
     with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return ResultReading(problem="the result file is not a regular file")
         data = file.read(RESULT_LIMIT + 1)
     if len(data) > RESULT_LIMIT:
         return ResultReading(problem=f"the result file is larger than {RESULT_LIMIT // 1024} KiB")
@@ -128,6 +129,12 @@ def hide_secrets(text: str, secrets: Iterable[str]) -> str:
         if len(secret) >= SHORTEST_SECRET and secret in text:
             text = text.replace(secret, "•••")
     return text
+
+
+def without_secrets(result: AgentResult, secrets: tuple[str, ...]) -> AgentResult:
+    """`result` with every one of `secrets` replaced in its texts."""
+    comments = tuple(hide_secrets(comment, secrets) for comment in result.comments)
+    return AgentResult(verdict=result.verdict, summary=hide_secrets(result.summary, secrets), comments=comments)
 
 
 def fenced(text: str) -> str:

@@ -271,7 +271,7 @@ def _permission_mode(commission: Commission) -> str:
     if mode not in known:
         raise RunFailedError(
             "InvalidSettings",
-            f"permissionMode {one_line(mode, 60)!r} is not known to the claude adapter (known: {', '.join(known)})",
+            f"permissionMode {one_line(mode, 60)!r} is none the claude adapter knows; write one of {', '.join(known)}",
         )
     if mode == "bypassPermissions" and commission.run_as_root and commission.env.get("IS_SANDBOX") != "1":
         raise RunFailedError(
