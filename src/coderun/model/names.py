@@ -17,6 +17,8 @@ LABEL_SERVICE: Final = "agents.platform/service"
 LABEL_AGENT: Final = "agents.platform/agent"
 LABEL_PLAY: Final = "agents.platform/play"
 LABEL_STAGE: Final = "agents.platform/stage"
+ANNOTATION_PLAY: Final = "agents.platform/play"
+ANNOTATION_ATTEMPT: Final = "agents.platform/attempt"
 
 MAX_LABEL: Final = 63
 _HASH_LENGTH: Final = 8

@@ -1,0 +1,275 @@
+"""The controller: hints in, reconcilers at work, until it is told to stop.
+
+Hints come from the store's watch, the forge's events by way of the inbox, runs that end, and timers. None of them carries
+meaning: they only name an object to look at. What no hint names, a resync finds.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Protocol
+
+import msgspec
+import structlog
+
+from coderun.events.local import PREFIX, LocalEvent, event_number, hint_of, to_delivery
+from coderun.model.coderun import CodeRun
+from coderun.model.deliveries import Delivery, DeliveryState
+from coderun.model.errors import CoderunError, StoreCorruptError, UnavailableError, WriteConflictError
+from coderun.model.names import ANNOTATION_PLAY
+from coderun.model.play import Play
+from coderun.reconcile.coderun import CodeRunReconciler
+from coderun.reconcile.play import PlayReconciler
+from coderun.reconcile.queue import WorkQueue
+from coderun.reconcile.result import Again
+from coderun.reconcile.view import View
+from coderun.runtime.protocol import Runtime
+from coderun.store.protocol import Change, Settlement, Store
+
+_log = structlog.get_logger(__name__)
+WORKERS = 4
+CHECK_WORKERS = 2
+EVENT_BATCH = 200
+DELIVERY_DAYS = 30
+POLL_SECONDS = 1.0
+
+
+class Kind(StrEnum):
+    """Kinds of keys in the work queue."""
+
+    PLAY = "Play"
+    RUN = "CodeRun"
+    CHECKS = "Checks"
+
+
+class Key(msgspec.Struct, frozen=True):
+    """An object to look at."""
+
+    kind: Kind
+    name: str
+
+
+class EventSource(Protocol):
+    """A forge's durable event log."""
+
+    async def revision(self) -> int:
+        """Id of the newest event; one cheap query."""
+        ...
+
+    async def events_after(self, after: int, limit: int) -> list[LocalEvent]:
+        """The next events, oldest first."""
+        ...
+
+
+class CheckRunner(Protocol):
+    """Runs the checks a pull request's head still lacks."""
+
+    async def reconcile(self, name: str) -> Again:
+        """One pass over the pull request of that number."""
+        ...
+
+    async def unchecked(self) -> list[str]:
+        """Numbers of open pull requests whose head lacks a check."""
+        ...
+
+
+class Controller:
+    """All loops of one state folder. `run` returns when `stop` was called; runs that are at work go on without it."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        runtime: Runtime,
+        plays: PlayReconciler,
+        runs: CodeRunReconciler,
+        view: View,
+        source: EventSource,
+        checks: CheckRunner,
+        wakes: Callable[[float], AsyncIterator[None]],
+        workspace_of: Callable[[CodeRun], str],
+        repository: str,
+        clock: Callable[[], datetime],
+        monotonic: Callable[[], float],
+        jitter: Callable[[], float],
+    ) -> None:
+        self._store = store
+        self._runtime = runtime
+        self._reconcilers = {Kind.PLAY: plays.reconcile, Kind.RUN: runs.reconcile, Kind.CHECKS: checks.reconcile}
+        self._view = view
+        self._source = source
+        self._checks = checks
+        self._wakes = wakes
+        self._workspace_of = workspace_of
+        self._repository = repository
+        self._clock = clock
+        self._jitter = jitter
+        # Checks take minutes: they have workers of their own, so that no play waits for them to be looked at.
+        self._slow: WorkQueue[Key] = WorkQueue(monotonic)
+        self._queue: WorkQueue[Key] = WorkQueue(monotonic)
+        self._stopping = asyncio.Event()
+        self._trouble: dict[Key, str] = {}
+        self.ready = asyncio.Event()
+        self.reconciles = 0
+
+    async def run(self) -> None:
+        """Work until stopped. Raises `StoreCorruptError` and whatever a loop did not expect."""
+        changes = self._store.watch()
+        await self._start_up()
+        async with asyncio.TaskGroup() as group:
+            loops = [
+                group.create_task(self._follow_store(changes), name="store"),
+                group.create_task(self._follow_forge(), name="forge"),
+                group.create_task(self._follow_runtime(), name="runtime"),
+                *(group.create_task(self._work(self._queue), name=f"worker-{n}") for n in range(WORKERS)),
+                *(group.create_task(self._work(self._slow), name=f"checks-{n}") for n in range(CHECK_WORKERS)),
+            ]
+            self.ready.set()
+            await self._stopping.wait()
+            for loop in loops:
+                loop.cancel()
+
+    def stop(self) -> None:
+        """End `run`; what is in work is left where it is, which is safe."""
+        self._stopping.set()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is ready or in work."""
+        return self._queue.is_idle and self._slow.is_idle
+
+    async def _start_up(self) -> None:
+        # Runs first: a play that is looked at must not find a workspace free that a run still holds.
+        for run in await self._store.find(CodeRun):
+            if run.status.work_completed:
+                self._appoint_expiry(run)
+                continue
+            workspace = ""
+            with contextlib.suppress(CoderunError):
+                workspace = self._workspace_of(run)
+            self._view.see_run(run, workspace)
+            self._queue.add(Key(Kind.RUN, run.name))
+            self._hint_play_of(run)
+        for play in await self._store.find(Play):
+            self._view.see_play(play)
+            if not play.is_finished or play.spec.retries != play.status.retries_seen:
+                self._queue.add(Key(Kind.PLAY, play.name))
+        for number in await self._checks.unchecked():
+            self._slow.add(Key(Kind.CHECKS, number))
+        await self._store.forget_deliveries(self._clock() - timedelta(days=DELIVERY_DAYS))
+
+    def _appoint_expiry(self, run: CodeRun) -> None:
+        if run.status.expire_at is not None and run.status.job_name:
+            left = (run.status.expire_at - self._clock()).total_seconds()
+            self._queue.add_after(Key(Kind.RUN, run.name), max(60.0, left))
+
+    def _hint_play_of(self, run: CodeRun) -> None:
+        play = run.metadata.annotations.get(ANNOTATION_PLAY)
+        if play:
+            self._queue.add(Key(Kind.PLAY, play))
+
+    # -- hints -------------------------------------------------------------------------------------------------------------
+
+    async def _follow_store(self, changes: AsyncIterator[list[Change]]) -> None:
+        kinds = {Play.KIND: Kind.PLAY, CodeRun.KIND: Kind.RUN}
+        async for batch in changes:
+            for change in batch:
+                if change.kind in kinds:
+                    self._queue.add(Key(kinds[change.kind], change.name))
+
+    async def _follow_runtime(self) -> None:
+        async for job in self._runtime.finished():
+            name = self._view.run_of_job(job)
+            if name is not None:
+                self._queue.add(Key(Kind.RUN, name))
+
+    async def _follow_forge(self) -> None:
+        """Take the forge's events into the inbox, and what lies there to the plays. Woken, or once a second by itself."""
+        seen = -1
+        async for _ in self._wakes(POLL_SECONDS):
+            try:
+                revision = await self._source.revision()
+                if revision != seen:
+                    await self._take_in()
+                    await self._hand_on()
+                    seen = revision
+            except UnavailableError as error:
+                self._report(Key(Kind.CHECKS, "events"), error)
+
+    async def _take_in(self) -> None:
+        after = event_number(await self._store.last_delivery(PREFIX))
+        while events := await self._source.events_after(after, EVENT_BATCH):
+            await self._store.put_deliveries(to_delivery(event, self._repository) for event in events)
+            after = events[-1].id
+
+    async def _hand_on(self) -> None:
+        while pending := await self._store.pending_deliveries(EVENT_BATCH):
+            await self._store.settle_deliveries([self._hint(delivery) for delivery in pending])
+
+    def _hint(self, delivery: Delivery) -> Settlement:
+        hint = hint_of(delivery)
+        plays: set[str] = set()
+        if hint.number is not None:
+            plays.update(self._view.plays_of_pull(hint.number))
+            self._slow.add(Key(Kind.CHECKS, str(hint.number)))
+        for task in hint.tasks:
+            plays.update(self._view.plays_of_task(task))
+        if hint.number is not None and not plays:
+            # A pull request nobody is bound to yet may be the one an open play waits for.
+            plays.update(self._view.unbound())
+        for play in plays:
+            self._queue.add(Key(Kind.PLAY, play))
+        if plays:
+            return Settlement(id=delivery.id, state=DeliveryState.MOVED, outcome=f"hint for {', '.join(sorted(plays)[:10])}")
+        return Settlement(id=delivery.id, state=DeliveryState.IGNORED, outcome="concerns no open play")
+
+    # -- work --------------------------------------------------------------------------------------------------------------
+
+    async def _work(self, queue: WorkQueue[Key]) -> None:
+        while True:
+            key = await queue.get()
+            try:
+                await self._reconcile(key, queue)
+            finally:
+                queue.done(key)
+
+    async def _reconcile(self, key: Key, queue: WorkQueue[Key]) -> None:
+        self.reconciles += 1
+        try:
+            again = await self._reconcilers[key.kind](key.name)
+        except WriteConflictError:
+            queue.add(key)
+            return
+        except StoreCorruptError:
+            raise
+        except UnavailableError as error:
+            self._report(key, error)
+            queue.retry(key, retry_after=error.retry_after)
+            return
+        except Exception as error:  # noqa: BLE001 - one bad object must not stop the others
+            self._report(key, error)
+            queue.retry(key)
+            return
+        queue.forget(key)
+        if self._trouble.pop(key, None) is not None:
+            _log.info("went well again", kind=key.kind.value, name=key.name)
+        self._follow_up(key, again, queue)
+
+    def _follow_up(self, key: Key, again: Again, queue: WorkQueue[Key]) -> None:
+        for play in again.plays:
+            self._queue.add(Key(Kind.PLAY, play))
+        for run in again.runs:
+            self._queue.add(Key(Kind.RUN, run))
+        if again.after is not None:
+            spread = 1.0 + 0.25 * (2 * self._jitter() - 1) if again.after > 120 else 1.0  # noqa: PLR2004 - resyncs only
+            queue.add_after(key, again.after * spread)
+
+    def _report(self, key: Key, error: Exception) -> None:
+        # Said once, not at every repetition.
+        text = f"{type(error).__name__}: {error}"
+        if self._trouble.get(key) != text:
+            self._trouble[key] = text
+            unexpected = not isinstance(error, CoderunError)
+            _log.warning("pass failed", kind=key.kind.value, name=key.name, error=text, exc_info=unexpected)

@@ -1,0 +1,86 @@
+"""`why`: what a play waits for, since when, what would move it, and what moved it last. Pure: objects in, values out."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import msgspec
+
+from coderun.model.coderun import CodeRun
+from coderun.model.deliveries import Delivery
+from coderun.model.play import Play, PlayPhase
+
+
+class Explanation(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """All that `coderun why` says.
+
+    Attributes:
+        waits_for: What is waited for, "" when the play has ended.
+        seconds: How long it has been waiting.
+        moved_by: The last decision, with its reason.
+        last_event: The newest event of the forge that was a hint for this play.
+    """
+
+    play: str
+    task_id: int
+    phase: str
+    stage: str
+    iteration: int
+    waits_for: str
+    reason: str
+    since: datetime | None
+    seconds: float
+    would_move: str
+    moved_by: str
+    moved_at: datetime | None
+    last_event: str
+    run: str
+    controller: str
+
+
+def explain(
+    play: Play, runs: Sequence[CodeRun], deliveries: Sequence[Delivery], *, controller: str, now: datetime
+) -> Explanation:
+    """Why `play` is where it is. `controller` says who works, "" when nobody does."""
+    status = play.status
+    waiting = status.waiting
+    last = status.history[-1] if status.history else None
+    since = waiting.since if waiting is not None else status.finished_at
+    would_move = waiting.would_move if waiting is not None else _way_on(play)
+    if not controller and not play.is_finished:
+        would_move = f"a controller, as none is running: `coderun up`; then {would_move or 'it starts'}"
+    return Explanation(
+        play=play.name,
+        task_id=play.spec.task_id,
+        phase=status.phase.value,
+        stage=status.stage,
+        iteration=status.iteration,
+        waits_for=waiting.message if waiting is not None else ("" if play.is_finished else "the first look of a controller"),
+        reason=waiting.reason if waiting is not None else (last.reason if last is not None else ""),
+        since=since,
+        seconds=max(0.0, (now - since).total_seconds()) if since is not None else 0.0,
+        would_move=would_move,
+        moved_by=f"{last.reason}: {last.message}" if last is not None else "",
+        moved_at=last.at if last is not None else None,
+        last_event=_last_event(play, deliveries),
+        run=_at_work(runs),
+        controller=controller,
+    )
+
+
+def _way_on(play: Play) -> str:
+    if play.status.phase in {PlayPhase.FAILED, PlayPhase.ABORTED}:
+        return f"`coderun retry {play.name}`"
+    return ""
+
+
+def _at_work(runs: Sequence[CodeRun]) -> str:
+    active = [run for run in runs if not run.status.phase.is_finished]
+    parts = (
+        f"{run.name} ({run.status.phase.value}{': ' + run.status.message if run.status.message else ''})" for run in active
+    )
+    return "; ".join(parts)
+
+
+def _last_event(play: Play, deliveries: Sequence[Delivery]) -> str:
+    found = next((d for d in deliveries if play.name in d.outcome), None)
+    return f"{found.event} at {found.received_at:%H:%M:%S} ({found.id})" if found is not None else ""

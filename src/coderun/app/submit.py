@@ -1,0 +1,186 @@
+"""From tasks to Plays: what is created, what exists already, and what cannot start.
+
+Choosing tasks is pure (`choose`); creating the objects is safe to repeat (`submit`).
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
+
+import msgspec
+from msgspec.structs import replace
+
+from coderun.model.coderun import Budget, CliConfig
+from coderun.model.errors import AlreadyExistsError, ConfigError, WriteConflictError
+from coderun.model.meta import ObjectMeta
+from coderun.model.names import LABEL_SERVICE, LABEL_TASK, play_name
+from coderun.model.play import Play, PlayPhase, PlaySpec
+from coderun.model.repository import parse_repository
+from coderun.model.task import Task, next_task, order_tasks
+from coderun.store.protocol import ObjectStore
+
+
+class PlayOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What all Plays of one command share.
+
+    Attributes:
+        repository: Canonical repository text (`model.repository`).
+        agents: Agent by role where it is not the roster's first.
+    """
+
+    repository: str
+    service: str
+    base_branch: str
+    pipeline: str = "play"
+    agents: dict[str, str] = {}
+    auto_merge: bool = False
+    max_iterations: int = 5
+    budget: Budget | None = None
+    cli_config: CliConfig | None = None
+    ignore_dependencies: bool = False
+
+    def name(self, task_id: int) -> str:
+        """Name of the Play of a task."""
+        return play_name(parse_repository(self.repository).slug, task_id)
+
+
+class Fate(StrEnum):
+    """What became of a task that was asked for."""
+
+    CREATED = "created"
+    UNDER_WAY = "under-way"
+    DONE = "done"
+    STOPPED = "stopped"
+
+
+class Submitted(msgspec.Struct, frozen=True, kw_only=True):
+    """One task that was asked for, and its Play."""
+
+    task_id: int
+    name: str
+    fate: Fate
+    phase: PlayPhase = PlayPhase.PENDING
+
+
+def choose(tasks: Sequence[Task], wanted: Sequence[int]) -> list[Task]:
+    """The tasks of those ids, in the order that was asked for.
+
+    Raises:
+        ConfigError: an id that no task has; the known ones are named.
+    """
+    known = {task.id: task for task in tasks}
+    for task_id in wanted:
+        if task_id not in known:
+            shown = ", ".join(map(str, sorted(known)[:40])) or "none"
+            raise ConfigError(f"there is no task {task_id}; known tasks: {shown}")
+    return [known[task_id] for task_id in dict.fromkeys(wanted)]
+
+
+def choose_next(tasks: Sequence[Task], done: frozenset[int], under_way: frozenset[int]) -> Task:
+    """The task to start now: one whose dependencies are done, by priority, then id; those under way are left out.
+
+    Raises:
+        ConfigError: there is none, with the reason.
+    """
+    free = [task for task in tasks if task.id not in under_way]
+    found = next_task(free, done=done | under_way) if free else None
+    ready = found is not None and all(needed in done or _is_done(tasks, needed) for needed in found.dependencies)
+    if found is None or not ready:
+        raise ConfigError(
+            "no task is ready to start: all are done, under way, or wait for one that is; `coderun get` shows the plays"
+        )
+    return found
+
+
+def choose_all(tasks: Sequence[Task], done: frozenset[int]) -> list[Task]:
+    """Every open task that can be reached, dependencies first, then priority, then id."""
+    return order_tasks(tasks, done=done)
+
+
+def check_dependencies(chosen: Iterable[Task], tasks: Sequence[Task], done: frozenset[int], under_way: frozenset[int]) -> None:
+    """Refuse tasks that wait for something nobody is working on.
+
+    Raises:
+        ConfigError: names the task, what it waits for and the ways out.
+    """
+    chosen = list(chosen)
+    covered = done | under_way | {task.id for task in chosen} | {task.id for task in tasks if task.status.is_done}
+    for task in chosen:
+        open_ones = [needed for needed in task.dependencies if needed not in covered]
+        if open_ones:
+            names = ", ".join(map(str, open_ones))
+            both = ",".join(map(str, sorted({*open_ones, task.id})))
+            raise ConfigError(
+                f"task {task.id} depends on task {names}, which is not done; "
+                f"play both (`--tasks {both}`), or start it all the same with --ignore-dependencies"
+            )
+
+
+def make_play(task: Task, options: PlayOptions, tasks: Mapping[int, Task], done: frozenset[int]) -> Play:
+    """The Play of a task; it waits for those of its dependencies that are not done."""
+    waits = (
+        ()
+        if options.ignore_dependencies
+        else tuple(
+            needed
+            for needed in task.dependencies
+            if needed not in done and not (needed in tasks and tasks[needed].status.is_done)
+        )
+    )
+    return Play(
+        metadata=ObjectMeta(name=options.name(task.id), labels={LABEL_TASK: str(task.id), LABEL_SERVICE: options.service}),
+        spec=PlaySpec(
+            task_id=task.id,
+            repository_url=options.repository,
+            service=options.service,
+            pipeline=options.pipeline,
+            agents=options.agents,
+            base_branch=options.base_branch,
+            auto_merge=options.auto_merge,
+            max_iterations=options.max_iterations,
+            budget=options.budget,
+            cli_config=options.cli_config,
+            task=task.text,
+            depends_on=waits,
+            priority=task.priority,
+        ),
+    )
+
+
+async def submit(store: ObjectStore, plays: Iterable[Play]) -> list[Submitted]:
+    """Create the Plays that are not there. One that is under way takes over `autoMerge` and `maxIterations`, nothing else."""
+    return [await _submit_one(store, play) for play in plays]
+
+
+async def _submit_one(store: ObjectStore, play: Play) -> Submitted:
+    while True:
+        try:
+            await store.create(play)
+        except AlreadyExistsError:
+            pass
+        else:
+            return Submitted(task_id=play.spec.task_id, name=play.name, fate=Fate.CREATED)
+        known = await store.get(Play, play.name)
+        if known is None:
+            continue
+        try:
+            return await _adopt(store, known, play)
+        except WriteConflictError:
+            continue
+
+
+async def _adopt(store: ObjectStore, known: Play, play: Play) -> Submitted:
+    phase = known.status.phase
+    fate = Fate.UNDER_WAY
+    if phase is PlayPhase.SUCCEEDED:
+        fate = Fate.DONE
+    elif phase.is_finished:
+        fate = Fate.STOPPED
+    else:
+        spec = replace(known.spec, auto_merge=play.spec.auto_merge, max_iterations=play.spec.max_iterations)
+        if spec != known.spec:
+            await store.update(replace(known, spec=spec))
+    return Submitted(task_id=play.spec.task_id, name=play.name, fate=fate, phase=phase)
+
+
+def _is_done(tasks: Sequence[Task], task_id: int) -> bool:
+    return any(task.id == task_id and task.status.is_done for task in tasks)

@@ -1,0 +1,55 @@
+"""May the play start? Dependencies, slots and a pause hold it back; it never ends one."""
+
+from msgspec.structs import replace
+
+from coderun.model.play import PlayPhase
+from coderun.pipeline.draft import Draft
+
+
+def started(draft: Draft) -> bool:
+    """Enter the first stage, or say what holds the play back; True when it has started."""
+    if draft.status.phase is not PlayPhase.PENDING:
+        return True
+    facts, spec = draft.facts, draft.play.spec
+    if spec.paused:
+        draft.wait_paused()
+    elif facts.broken_dependencies:
+        names = _tasks(facts.broken_dependencies)
+        draft.wait(
+            "dependency",
+            "DependencyFailed",
+            f"{names} did not succeed",
+            f"retry {names}, or abort this play",
+            target=names,
+            phase=PlayPhase.PENDING,
+        )
+    elif facts.blocked_by:
+        names = _tasks(facts.blocked_by)
+        draft.wait(
+            "dependency",
+            "DependencyNotDone",
+            f"{names} must be merged first",
+            f"the merge of {names}",
+            target=names,
+            phase=PlayPhase.PENDING,
+        )
+    elif facts.ahead:
+        others = ", ".join(facts.ahead[:3])
+        draft.wait(
+            "slot",
+            "PlaysAhead",
+            f"{len(facts.ahead)} play(s) come first: {others}",
+            "the end of one of them, or a larger play.parallel in coderun.yaml",
+            phase=PlayPhase.PENDING,
+        )
+    else:
+        first = facts.pipeline.stages[0]
+        draft.status = replace(draft.status, phase=PlayPhase.RUNNING, started_at=draft.now, retries_seen=spec.retries)
+        draft.enter(first)
+        draft.note("Started", f"task {spec.task_id} starts with stage {first.name}")
+        return True
+    return False
+
+
+def _tasks(ids: tuple[int, ...]) -> str:
+    return ("task " if len(ids) == 1 else "tasks ") + ", ".join(map(str, ids))

@@ -1,0 +1,132 @@
+"""`plan(run, roster, settings)`: from a CodeRun to everything a runtime has to make of it. No I/O.
+
+A spec that can never run is `InvalidCodeRunError` with the field's name; nothing else goes wrong here.
+"""
+
+from msgspec.structs import replace
+
+from coderun.model.coderun import CodeRun
+from coderun.model.errors import InvalidCodeRunError
+from coderun.model.gates import Gate, GateKind
+from coderun.model.names import (
+    LABEL_AGENT,
+    LABEL_CODERUN,
+    LABEL_PLAY,
+    LABEL_SERVICE,
+    LABEL_STAGE,
+    LABEL_TASK,
+    is_dns_label,
+    job_name,
+    shorten,
+    task_branch,
+    workspace_name,
+)
+from coderun.model.roster import Agent, Roster
+from coderun.model.task import TaskText
+from coderun.plan.order import AgentIdentity, Limits, RunOrder, RunPlan
+from coderun.plan.prompt import prompt_for
+from coderun.plan.settings import RunSettings
+
+MAX_TASK_ID = 999_999_999
+
+
+def plan(run: CodeRun, roster: Roster, settings: RunSettings, *, attempt: int) -> RunPlan:
+    """The plan of one attempt of a run. The token is not in it; the reconciler adds it.
+
+    Raises:
+        InvalidCodeRunError: the spec can never run; the message names the field.
+    """
+    agent = roster.of_app(run.spec.github_app, wanted_by=run.name)
+    _check(run)
+    spec = run.spec
+    job = job_name(spec.task_id, spec.service, run.name, attempt)
+    play = run.metadata.labels.get(LABEL_PLAY, "")
+    cli = spec.cli_config or agent.cli
+    task = spec.task or TaskText(title=f"Task {spec.task_id}")
+    evidence = spec.evidence or (Gate(kind=GateKind.RUN),)
+    order = RunOrder(
+        coderun=run.name,
+        job=job,
+        attempt=attempt,
+        play=play,
+        stage=spec.stage or agent.role or "run",
+        iteration=spec.context_version,
+        agent=AgentIdentity(name=agent.name, login=agent.login, email=f"{agent.name}@coderun.invalid", role=agent.role),
+        cli=cli,
+        model=spec.model or cli.model or agent.model,
+        system_prompt=agent.system_prompt,
+        prompt=prompt_for(
+            agent=agent,
+            stage=spec.stage,
+            task_id=spec.task_id,
+            task=task,
+            evidence=evidence,
+            instructions=spec.prompt_modification,
+            context=spec.context,
+        ),
+        service=spec.service,
+        workspace=workspace_of(run, roster),
+        task_id=spec.task_id,
+        task=task,
+        context=spec.context,
+        forge=settings.forge,
+        base_branch=spec.base_branch,
+        branch=task_branch(spec.task_id),
+        pull_request=spec.pull_request,
+        working_directory=spec.working_directory or ".",
+        evidence=evidence,
+        continue_session=spec.continue_session,
+        session_id=run.status.session_id,
+        overwrite_memory=spec.overwrite_memory,
+        budget=spec.budget,
+        limits=_limits(run, settings.limits),
+        env=spec.env,
+    )
+    return RunPlan(order=order, labels=labels_of(run, agent))
+
+
+def workspace_of(run: CodeRun, roster: Roster) -> str:
+    """Name of the workspace a run works in. Raises `InvalidCodeRunError` for an unknown App."""
+    return workspace_name(run.spec.service, roster.of_app(run.spec.github_app, wanted_by=run.name).name)
+
+
+def labels_of(run: CodeRun, agent: Agent) -> dict[str, str]:
+    """The labels of everything made for a run, those of the report among them."""
+    labels = {
+        LABEL_CODERUN: shorten(run.name),
+        LABEL_TASK: str(run.spec.task_id),
+        LABEL_SERVICE: run.spec.service,
+        LABEL_AGENT: agent.name,
+        LABEL_STAGE: run.spec.stage,
+        LABEL_PLAY: run.metadata.labels.get(LABEL_PLAY, ""),
+        "app.kubernetes.io/name": "coderun",
+        "app.kubernetes.io/managed-by": "coderun",
+        "app.kubernetes.io/part-of": "coderun",
+        "task-id": str(run.spec.task_id),
+        "service": run.spec.service,
+        "github-app": agent.name,
+    }
+    return {key: value for key, value in labels.items() if value}
+
+
+def _check(run: CodeRun) -> None:
+    spec = run.spec
+    if not 1 <= spec.task_id <= MAX_TASK_ID:
+        raise InvalidCodeRunError(
+            f"CodeRun {run.name!r}: spec.taskId is {spec.task_id}; it must be between 1 and {MAX_TASK_ID}"
+        )
+    if not is_dns_label(spec.service):
+        raise InvalidCodeRunError(
+            f"CodeRun {run.name!r}: spec.service is {spec.service!r}; it must be lower-case letters, digits and '-', at most 63"
+        )
+    if spec.timeout is not None and spec.timeout < 1:
+        raise InvalidCodeRunError(f"CodeRun {run.name!r}: spec.timeout is {spec.timeout}; it must be at least 1 second")
+    parts = spec.working_directory.replace("\\", "/").split("/")
+    if spec.working_directory.startswith("/") or ".." in parts:
+        raise InvalidCodeRunError(
+            f"CodeRun {run.name!r}: spec.workingDirectory is {spec.working_directory!r}; it must be inside the repository"
+        )
+
+
+def _limits(run: CodeRun, limits: Limits) -> Limits:
+    return limits if run.spec.timeout is None else replace(limits, timeout=float(run.spec.timeout))

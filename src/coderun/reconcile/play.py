@@ -1,0 +1,282 @@
+"""The Play reconciler: gather facts, decide, apply, write the status once.
+
+It never judges: `pipeline.decide` does. Runs are read before the forge, so that what a finished run published is seen.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import assert_never
+
+import msgspec
+import structlog
+from msgspec.structs import replace
+
+from coderun.forge.protocol import Forge
+from coderun.model.coderun import CodeRun, CodeRunSpec
+from coderun.model.errors import AlreadyExistsError, NotFoundError, RefusedError, WriteConflictError
+from coderun.model.meta import ObjectMeta
+from coderun.model.names import (
+    ANNOTATION_ATTEMPT,
+    ANNOTATION_PLAY,
+    LABEL_AGENT,
+    LABEL_PLAY,
+    LABEL_SERVICE,
+    LABEL_STAGE,
+    LABEL_TASK,
+    shorten,
+)
+from coderun.model.play import HistoryEntry, Play, PlayPhase, PlayStatus, Waiting, with_history
+from coderun.model.pulls import PullRequest
+from coderun.model.roster import Agent, Roster
+from coderun.pipeline.decide import decide
+from coderun.pipeline.decision import (
+    Action,
+    CancelRun,
+    CreateRun,
+    Decision,
+    MergePullRequest,
+    PostComment,
+    RemoveLabel,
+)
+from coderun.pipeline.definition import Pipeline
+from coderun.pipeline.facts import Association, Facts, Rules, RunFact, associate
+from coderun.reconcile.result import NOT_AGAIN, Again
+from coderun.reconcile.view import View
+from coderun.store.protocol import ObjectStore
+
+REFUSAL_RECHECK = 60.0
+_log = structlog.get_logger(__name__)
+
+
+class PlaySettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What the Play reconciler is configured with.
+
+    Attributes:
+        pipelines: Definitions by name.
+        parallel: How many plays may be under way at once.
+        resync: Seconds after which an open play is looked at even if nothing was heard; spread by ±25 %.
+    """
+
+    pipelines: dict[str, Pipeline]
+    roster: Roster
+    rules: Rules = Rules()
+    parallel: int = 1
+    resync: float = 600.0
+
+
+class PlayReconciler:
+    """Brings Plays forward. One pass at a time per Play; the queue sees to that."""
+
+    def __init__(
+        self, *, store: ObjectStore, forge: Forge, view: View, settings: PlaySettings, clock: Callable[[], datetime]
+    ) -> None:
+        self._store = store
+        self._forge = forge
+        self._view = view
+        self._settings = settings
+        self._clock = clock
+
+    async def reconcile(self, name: str) -> Again:
+        """One pass over the Play of that name. Raises what store and forge raise; the pass is repeated then."""
+        play = await self._store.get(Play, name)
+        if play is None:
+            self._view.forget_play(name)
+            return NOT_AGAIN
+        self._view.see_play(play)
+        pipeline = self._settings.pipelines.get(play.spec.pipeline)
+        if pipeline is None:
+            return await self._write(play, _no_pipeline(play, sorted(self._settings.pipelines), self._clock()))
+        settled = play.is_finished and play.spec.retries == play.status.retries_seen
+        if settled and not self._view.has_runs(shorten(name)):
+            return NOT_AGAIN
+        facts = await self._gather(play, pipeline)
+        decision = decide(play, facts, self._clock())
+        refusal, runs = await self._apply(play, decision)
+        status = _refused(decision.status, refusal, self._clock()) if refusal else decision.status
+        if decision.because:
+            _log.info("play moved", play=name, because=decision.because)
+        again = await self._write(play, status)
+        return replace(again, after=self._when(decision, status, refused=bool(refusal)), runs=runs)
+
+    async def _gather(self, play: Play, pipeline: Pipeline) -> Facts:
+        runs = await self._store.find(CodeRun, labels={LABEL_PLAY: shorten(play.name)})
+        found = await self._associate(play)
+        brief = self._view.plays[play.name]
+        return Facts(
+            pipeline=pipeline,
+            roster=self._settings.roster,
+            agents=self._agents(play, pipeline),
+            rules=self._settings.rules,
+            pull_request=found.pull_request,
+            mismatch=found.mismatch,
+            rivals=found.rivals,
+            runs=tuple(fact for run in runs if (fact := _fact(run)) is not None),
+            blocked_by=self._view.unmet(brief),
+            broken_dependencies=self._view.broken(brief),
+            ahead=self._view.ahead_of(brief, self._settings.parallel) if brief.phase is PlayPhase.PENDING else (),
+        )
+
+    async def _associate(self, play: Play) -> Association:
+        known = play.status.pull_request
+        candidates: list[PullRequest] = []
+        if known is not None:
+            bound = await self._forge.get_pull_request(known.number)
+            candidates = [] if bound is None else [bound]
+        if not candidates:
+            candidates = await self._forge.find_pull_requests(play.spec.task_id)
+        return associate(candidates, play.spec.task_id, play.spec.base_branch, known.number if known is not None else None)
+
+    def _agents(self, play: Play, pipeline: Pipeline) -> dict[str, Agent]:
+        roster = self._settings.roster
+        chosen: dict[str, Agent] = {}
+        for role in {stage.role for stage in pipeline.stages if stage.role}:
+            named = play.spec.agents.get(role)
+            agent = roster.agents.get(named) if named else roster.in_role(role)
+            if agent is not None:
+                chosen[role] = agent
+        return chosen
+
+    async def _apply(self, play: Play, decision: Decision) -> tuple[str, tuple[str, ...]]:
+        """Take the actions in order; what the forge refused for good, and the runs that were touched."""
+        runs: list[str] = []
+        refusal = ""
+        for action in decision.actions:
+            if isinstance(action, CreateRun | CancelRun):
+                runs.append(action.name)
+            try:
+                await self._take(play, action)
+            except RefusedError as error:
+                refusal = str(error)
+                _log.warning("the forge refused", play=play.name, action=type(action).__name__, error=refusal)
+        return refusal, tuple(runs)
+
+    async def _take(self, play: Play, action: Action) -> None:
+        match action:
+            case CreateRun():
+                await self._create_run(play, action)
+            case CancelRun():
+                await self._cancel_run(action)
+            case RemoveLabel():
+                await self._forge.remove_label(action.number, action.label)
+            case PostComment():
+                await self._forge.comment(action.number, action.body, marker=action.marker)
+            case MergePullRequest():
+                await self._forge.merge(action.number, head_sha=action.head_sha, method=action.method)
+            case _:
+                assert_never(action)
+
+    async def _create_run(self, play: Play, action: CreateRun) -> None:
+        agent = self._settings.roster.agents[action.agent]
+        spec = play.spec
+        run = CodeRun(
+            metadata=ObjectMeta(
+                name=action.name,
+                labels={
+                    LABEL_PLAY: shorten(play.name),
+                    LABEL_TASK: str(spec.task_id),
+                    LABEL_SERVICE: spec.service,
+                    LABEL_AGENT: agent.name,
+                    LABEL_STAGE: action.stage,
+                },
+                annotations={ANNOTATION_PLAY: play.name, ANNOTATION_ATTEMPT: str(action.attempt)},
+            ),
+            spec=CodeRunSpec(
+                task_id=spec.task_id,
+                service=spec.service,
+                repository_url=spec.repository_url,
+                docs_repository_url=spec.repository_url,
+                github_app=agent.github_app or agent.name,
+                context_version=action.iteration,
+                continue_session=action.continue_session,
+                stage=action.stage,
+                base_branch=spec.base_branch,
+                pull_request=action.pull_request,
+                evidence=action.evidence,
+                task=spec.task,
+                context=action.context,
+                prompt_modification=action.instructions,
+                budget=spec.budget,
+                cli_config=spec.cli_config,
+                timeout=action.timeout,
+            ),
+        )
+        try:
+            await self._store.create(run)
+        except AlreadyExistsError:
+            # A pass before this one made it and did not come to write the status.
+            return
+
+    async def _cancel_run(self, action: CancelRun) -> None:
+        while True:
+            run = await self._store.get(CodeRun, action.name)
+            if run is None or run.status.phase.is_finished or run.spec.cancel_requested:
+                return
+            try:
+                await self._store.update(replace(run, spec=replace(run.spec, cancel_requested=action.reason)))
+            except WriteConflictError:
+                continue
+            except NotFoundError:
+                return
+            return
+
+    async def _write(self, play: Play, status: PlayStatus) -> Again:
+        if status == play.status:
+            return NOT_AGAIN
+        written = await self._store.update_status(replace(play, status=status))
+        self._view.see_play(written)
+        moved = status.phase is not play.status.phase and (status.phase.is_finished or play.status.phase.is_finished)
+        return Again(plays=tuple(other.name for other in self._view.pending()) if moved else ())
+
+    def _when(self, decision: Decision, status: PlayStatus, *, refused: bool) -> float | None:
+        if status.phase.is_finished:
+            return None
+        seconds = self._settings.resync
+        if refused:
+            return min(seconds, REFUSAL_RECHECK)
+        if decision.recheck_at is None:
+            return seconds
+        return min(seconds, max(0.05, (decision.recheck_at - self._clock()).total_seconds()))
+
+
+def _fact(run: CodeRun) -> RunFact | None:
+    spec, status = run.spec, run.status
+    attempt = run.metadata.annotations.get(ANNOTATION_ATTEMPT, "1")
+    if not spec.stage or not attempt.isdecimal():
+        return None
+    ready = status.conditions[0] if status.conditions else None
+    return RunFact(
+        name=run.name,
+        stage=spec.stage,
+        iteration=spec.context_version,
+        attempt=int(attempt),
+        agent=run.metadata.labels.get(LABEL_AGENT, ""),
+        phase=status.phase,
+        cancelling=bool(spec.cancel_requested),
+        reason=status.result.terminal_reason if status.result is not None else (ready.reason if ready is not None else ""),
+        message=status.message,
+        finished_at=status.finished_at,
+    )
+
+
+def _refused(status: PlayStatus, refusal: str, now: datetime) -> PlayStatus:
+    old = status.waiting
+    since = old.since if old is not None and old.message == refusal else now
+    waiting = Waiting(
+        kind="person",
+        reason="ForgeRefused",
+        message=refusal,
+        would_move="what the message asks for; it is tried again every minute",
+        since=since,
+    )
+    return replace(status, waiting=waiting)
+
+
+def _no_pipeline(play: Play, known: list[str], now: datetime) -> PlayStatus:
+    message = f"pipeline {play.spec.pipeline!r} is not known (known: {', '.join(known) or 'none'})"
+    if play.status.waiting is not None and play.status.waiting.message == message:
+        return play.status
+    status = with_history(play.status, HistoryEntry(at=now, reason="UnknownPipeline", message=message))
+    waiting = Waiting(
+        kind="person", reason="UnknownPipeline", message=message, since=now, would_move="`pipeline:` in coderun.yaml"
+    )
+    return replace(status, waiting=waiting)

@@ -1,0 +1,104 @@
+"""A work queue of keys: what waits is not added twice, what is in work runs again afterwards, never two workers on one key."""
+
+import asyncio
+import heapq
+import itertools
+from collections import deque
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
+
+KeyT = TypeVar("KeyT", bound=Hashable)
+
+FIRST_BACKOFF = 0.2
+LAST_BACKOFF = 60.0
+
+
+class WorkQueue(Generic[KeyT]):
+    """Keys to look at. Timers and back-off per key; no key is ever lost between `get` and `done`.
+
+    `clock` is monotonic, in seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._ready: deque[KeyT] = deque()
+        self._waiting: set[KeyT] = set()
+        self._working: set[KeyT] = set()
+        self._dirty: set[KeyT] = set()
+        self._timers: list[tuple[float, int, KeyT]] = []
+        self._due: dict[KeyT, float] = {}
+        self._failures: dict[KeyT, int] = {}
+        self._order = itertools.count()
+        self._changed = asyncio.Event()
+
+    def add(self, key: KeyT) -> None:
+        """Look at `key` soon."""
+        if key in self._working:
+            self._dirty.add(key)
+        elif key not in self._waiting:
+            self._waiting.add(key)
+            self._ready.append(key)
+            self._changed.set()
+
+    def add_after(self, key: KeyT, seconds: float) -> None:
+        """Look at `key` in `seconds`; an earlier appointment of the same key stays, a later one is dropped."""
+        at = self._clock() + max(0.0, seconds)
+        known = self._due.get(key)
+        if known is not None and known <= at:
+            return
+        self._due[key] = at
+        heapq.heappush(self._timers, (at, next(self._order), key))
+        self._changed.set()
+
+    def retry(self, key: KeyT, *, retry_after: float | None = None) -> float:
+        """Look at `key` again after a back-off that doubles with each failure in a row; the seconds chosen."""
+        failures = self._failures.get(key, 0)
+        self._failures[key] = failures + 1
+        seconds = min(LAST_BACKOFF, FIRST_BACKOFF * float(2 ** min(failures, 20)))
+        chosen = max(seconds, retry_after or 0.0)
+        self.add_after(key, chosen)
+        return chosen
+
+    def forget(self, key: KeyT) -> None:
+        """`key` went well: its next failure starts with the shortest back-off."""
+        self._failures.pop(key, None)
+
+    async def get(self) -> KeyT:
+        """The next key; it counts as in work until `done`."""
+        while True:
+            self._ring()
+            if self._ready:
+                key = self._ready.popleft()
+                self._waiting.discard(key)
+                self._working.add(key)
+                return key
+            self._changed.clear()
+            timeout = max(0.0, self._timers[0][0] - self._clock()) if self._timers else None
+            try:
+                await asyncio.wait_for(self._changed.wait(), timeout)
+            except TimeoutError:
+                continue
+
+    def done(self, key: KeyT) -> None:
+        """The work on `key` is over; it is looked at again if something was added meanwhile."""
+        self._working.discard(key)
+        if key in self._dirty:
+            self._dirty.discard(key)
+            self.add(key)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is ready or in work (timers do not count)."""
+        return not self._ready and not self._working
+
+    def __len__(self) -> int:
+        """How many keys are ready or in work."""
+        return len(self._ready) + len(self._working)
+
+    def _ring(self) -> None:
+        now = self._clock()
+        while self._timers and self._timers[0][0] <= now:
+            at, _, key = heapq.heappop(self._timers)
+            if self._due.get(key) == at:
+                del self._due[key]
+                self.add(key)

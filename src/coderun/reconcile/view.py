@@ -1,0 +1,174 @@
+"""What the reconcilers remember of all objects, so that one pass does not read them all: a cache, rebuilt at every start.
+
+It is fed with every object that is read or written. Only the controller starts plays and runs, so what it decides on (who holds
+a workspace, who holds a slot) is never older than its own last write.
+"""
+
+from datetime import datetime
+
+import msgspec
+
+from coderun.model.coderun import CodeRun
+from coderun.model.names import LABEL_PLAY
+from coderun.model.play import Play, PlayPhase
+
+
+class PlayBrief(msgspec.Struct, frozen=True, kw_only=True):
+    """A Play, as far as others care."""
+
+    name: str
+    task_id: int
+    repository: str
+    phase: PlayPhase
+    priority: int = 1
+    depends_on: tuple[int, ...] = ()
+    pull_request: int | None = None
+    paused: bool = False
+
+
+class RunBrief(msgspec.Struct, frozen=True, kw_only=True):
+    """An unfinished CodeRun, as far as others care."""
+
+    name: str
+    play: str
+    workspace: str
+    created: datetime | None
+    begun: bool
+    job: str = ""
+
+
+class View:
+    """All Plays in brief, and all unfinished CodeRuns."""
+
+    def __init__(self) -> None:
+        self.plays: dict[str, PlayBrief] = {}
+        self.runs: dict[str, RunBrief] = {}
+        self._open: dict[str, PlayBrief] = {}
+        self._by_task: dict[tuple[str, int], str] = {}
+        self._by_pull: dict[int, set[str]] = {}
+        self._by_job: dict[str, str] = {}
+
+    def see_play(self, play: Play) -> None:
+        """Remember `play` as it is now."""
+        ref = play.status.pull_request
+        brief = PlayBrief(
+            name=play.name,
+            task_id=play.spec.task_id,
+            repository=play.spec.repository_url,
+            phase=play.status.phase,
+            priority=play.spec.priority,
+            depends_on=play.spec.depends_on,
+            pull_request=ref.number if ref is not None else None,
+            paused=play.spec.paused,
+        )
+        self.forget_play(play.name)
+        self.plays[play.name] = brief
+        if not brief.phase.is_finished:
+            self._open[play.name] = brief
+        self._by_task[brief.repository, brief.task_id] = play.name
+        if brief.pull_request is not None:
+            self._by_pull.setdefault(brief.pull_request, set()).add(play.name)
+
+    def forget_play(self, name: str) -> None:
+        """It is gone."""
+        old = self.plays.pop(name, None)
+        self._open.pop(name, None)
+        if old is not None and old.pull_request is not None:
+            self._by_pull.get(old.pull_request, set()).discard(name)
+
+    def see_run(self, run: CodeRun, workspace: str) -> None:
+        """Remember `run` as it is now; finished ones are forgotten."""
+        self.forget_run(run.name)
+        if run.status.phase.is_finished:
+            return
+        brief = RunBrief(
+            name=run.name,
+            play=run.metadata.labels.get(LABEL_PLAY, ""),
+            workspace=workspace,
+            created=run.metadata.creation_timestamp,
+            begun=run.status.attempt > 0,
+            job=run.status.job_name,
+        )
+        self.runs[run.name] = brief
+        if brief.job:
+            self._by_job[brief.job] = run.name
+
+    def forget_run(self, name: str) -> None:
+        """It is gone or finished."""
+        old = self.runs.pop(name, None)
+        if old is not None:
+            self._by_job.pop(old.job, None)
+
+    def run_of_job(self, job: str) -> str | None:
+        """The unfinished run a job belongs to."""
+        return self._by_job.get(job)
+
+    def plays_of_task(self, task_id: int) -> list[str]:
+        """Unfinished plays of that task."""
+        return [play.name for play in self._open.values() if play.task_id == task_id]
+
+    def plays_of_pull(self, number: int) -> list[str]:
+        """Unfinished plays bound to that pull request."""
+        return sorted(name for name in self._by_pull.get(number, ()) if name in self._open)
+
+    def unbound(self) -> list[str]:
+        """Plays under way that know no pull request yet."""
+        return [play.name for play in self._open.values() if play.pull_request is None and play.phase is not PlayPhase.PENDING]
+
+    def play_of_task(self, repository: str, task_id: int) -> PlayBrief | None:
+        """The Play of a task of a repository."""
+        return self.plays.get(self._by_task.get((repository, task_id), ""))
+
+    def has_runs(self, play_label: str) -> bool:
+        """Whether an unfinished run belongs to the Play with that label value."""
+        return any(run.play == play_label for run in self.runs.values())
+
+    def pending(self) -> list[PlayBrief]:
+        """Plays that have not started."""
+        return [play for play in self._open.values() if play.phase is PlayPhase.PENDING]
+
+    def ahead_of(self, play: PlayBrief, slots: int) -> tuple[str, ...]:
+        """Plays that keep this one from starting: holders of slots, and ready ones that go first. Empty: it may start."""
+        holding = [p for p in self._open.values() if p.phase is not PlayPhase.PENDING]
+        free = slots - len(holding)
+        first = sorted((p for p in self.pending() if self._is_ready(p) and _turn(p) < _turn(play)), key=_turn)
+        if free > len(first):
+            return ()
+        return (*sorted(p.name for p in holding), *(p.name for p in first))
+
+    def unmet(self, play: PlayBrief) -> tuple[int, ...]:
+        """Tasks it depends on whose Play has not succeeded."""
+        return tuple(task for task in play.depends_on if not self._is_done(play.repository, task))
+
+    def broken(self, play: PlayBrief) -> tuple[int, ...]:
+        """Those of them whose Play has ended without success."""
+        found = ((task, self.play_of_task(play.repository, task)) for task in play.depends_on)
+        ended = {PlayPhase.FAILED, PlayPhase.ABORTED}
+        return tuple(task for task, other in found if other is not None and other.phase in ended)
+
+    def holder_of(self, run: RunBrief, parallel: int) -> str:
+        """Who keeps this run from starting, for people; "" when nobody does. Oldest first, then by name."""
+        same = [other for other in self.runs.values() if other.workspace == run.workspace and other.name != run.name]
+        busy = next((other for other in same if other.begun), None)
+        if busy is not None:
+            return f"workspace {run.workspace} is in use by run {busy.name}"
+        first = min((other for other in same if _age(other) < _age(run)), key=_age, default=None)
+        if first is not None:
+            return f"workspace {run.workspace} goes to run {first.name} first"
+        at_work = sum(1 for other in self.runs.values() if other.begun)
+        return f"{at_work} runs are at work, no more than {parallel} may be" if at_work >= parallel else ""
+
+    def _is_done(self, repository: str, task: int) -> bool:
+        other = self.play_of_task(repository, task)
+        return other is not None and other.phase is PlayPhase.SUCCEEDED
+
+    def _is_ready(self, play: PlayBrief) -> bool:
+        return not play.paused and not self.unmet(play)
+
+
+def _turn(play: PlayBrief) -> tuple[int, int, str]:
+    return (play.priority, play.task_id, play.name)
+
+
+def _age(run: RunBrief) -> tuple[str, str]:
+    return (run.created.isoformat() if run.created is not None else "", run.name)
