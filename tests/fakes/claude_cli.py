@@ -5,12 +5,11 @@ import shutil
 from pathlib import Path
 
 import pytest
-
 from tests.tools.fetch_claude import cached_binary
 
 
 def find_claude() -> str:
-    """Its path: CODERUN_TEST_CLAUDE, the cache that `tests/tools/fetch_claude.py` fills, or PATH. Skips, or fails where required."""
+    """Its path: CODERUN_TEST_CLAUDE, the cache `tests/tools/fetch_claude.py` fills, or PATH; skips, or fails where required."""
     named = os.environ.get("CODERUN_TEST_CLAUDE", "")
     cached = cached_binary(Path.home())
     found = named or (str(cached) if cached.exists() else "") or shutil.which("claude") or ""
