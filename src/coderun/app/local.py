@@ -252,7 +252,7 @@ class LocalSystem:
         """At once, then at every wake, and at the latest every `seconds`."""
         ear = self._listener.ear()
         try:
-            while True:
+            while ear.is_open:
                 yield
                 await ear.wait(seconds)
         finally:
@@ -261,7 +261,7 @@ class LocalSystem:
     async def _wakes(self) -> AsyncIterator[object]:
         ear = self._listener.ear()
         try:
-            while True:
+            while ear.is_open:
                 if await ear.wait(None):
                     yield None
         finally:

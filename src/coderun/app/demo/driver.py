@@ -1,6 +1,4 @@
-"""Runs the demo: makes the repository, plays its tasks with the scripted agents, pushes as a person in the middle, and looks whether
-everything came out as promised.
-"""
+"""Runs the demo: makes the repository, plays its tasks, pushes as a person in the middle, and checks what came of it."""
 
 import asyncio
 import sys
