@@ -4,9 +4,7 @@ Agent output is untrusted: nothing here runs it, follows its links, or trusts it
 sentence, never an exception.
 """
 
-import os
 import re
-import stat
 import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from coderun.agent.regular import NotRegularError, read_regular
 from coderun.model.coderun import Verdict
 from coderun.model.errors import CoderunError
 
@@ -25,9 +24,7 @@ SHORTEST_SECRET: Final = 8
 _CUT: Final = " […]"
 _CONTROL = frozenset({"Cc", "Cs"})
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-_FENCED_JSON = re.compile(
-    r"^[ \t]*(`{3,}|~{3,})[ \t]*(?:json)?[ \t]*\n(.*?)^[ \t]*\1[ \t]*$", re.MULTILINE | re.DOTALL | re.IGNORECASE
-)
+_FENCE = re.compile(r"[ \t]*(`{3,}|~{3,})[ \t]*(?:json)?[ \t]*", re.IGNORECASE)
 
 
 class RunFailedError(CoderunError):
@@ -60,16 +57,13 @@ class ResultReading(msgspec.Struct, frozen=True, kw_only=True):
 def read_result(path: Path) -> ResultReading:
     """The result file at `path`. Only a regular file is read, no link is followed, and at most `RESULT_LIMIT` bytes."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        data = read_regular(path, RESULT_LIMIT + 1)
     except FileNotFoundError:
         return ResultReading()
+    except NotRegularError as error:
+        return ResultReading(problem=f"the result cannot be taken: {error}")
     except OSError as error:
-        return ResultReading(problem=f"the result file could not be read ({error.strerror}); it must be a regular file")
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        return ResultReading(problem="the result file is not a regular file")
-    with os.fdopen(descriptor, "rb") as file:
-        data = file.read(RESULT_LIMIT + 1)
+        return ResultReading(problem=f"the result file could not be read: {error.strerror}")
     if len(data) > RESULT_LIMIT:
         return ResultReading(problem=f"the result file is larger than {RESULT_LIMIT // 1024} KiB")
     return decode_result(data)
@@ -92,9 +86,9 @@ def decode_result(data: bytes | str) -> ResultReading:
 
 def result_of_text(text: str) -> AgentResult | None:
     """The result in the last fenced JSON block of `text` that is one, or in all of `text`; None where there is none."""
-    blocks = [found.group(2) for found in _FENCED_JSON.finditer(text[-RESULT_LIMIT:])]
-    for candidate in (*reversed(blocks), text.strip()):
-        if not candidate.lstrip().startswith("{") or len(candidate) > RESULT_LIMIT:
+    end = text[-RESULT_LIMIT:]
+    for candidate in (*reversed(_fenced_blocks(end)), end):
+        if not candidate.lstrip().startswith("{"):
             continue
         found = decode_result(candidate.encode("utf-8", "replace")).result
         if found is not None and found.verdict is not None:
@@ -142,6 +136,22 @@ def fenced(text: str) -> str:
     longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}text\n{text}\n{fence}"
+
+
+def _fenced_blocks(text: str) -> list[str]:
+    """Contents of the fenced blocks of `text`, line by line: a pattern over all of it would take time beyond measure."""
+    blocks: list[str] = []
+    fence, lines = "", list[str]()
+    for line in text.split("\n"):
+        found = _FENCE.fullmatch(line)
+        if not fence and found:
+            fence, lines = found.group(1), []
+        elif fence and line.strip() == fence:
+            blocks.append("\n".join(lines))
+            fence = ""
+        elif fence:
+            lines.append(line)
+    return blocks
 
 
 def _is_harmless(char: str, *, newline: bool = True) -> bool:

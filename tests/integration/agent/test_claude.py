@@ -139,7 +139,7 @@ async def test_the_last_message_can_carry_the_verdict(claude: ClaudeBench) -> No
     await opened(bench)
     tess = bench.forge.acting_as("tess[bot]")
     told = 'It works.\n\n```json\n{"verdict": "approve", "summary": "It works."}\n```'
-    cli = {"agent": TESS, "evidence": REVIEWED, "pull_request": bench.reference(), "forge": tess}
+    cli: dict[str, Any] = {"agent": TESS, "evidence": REVIEWED, "pull_request": bench.reference(), "forge": tess}
     silent = await claude.run([say("Looks fine to me, approve!")], **cli)
     report = await claude.run([say(told)], **cli)
 
