@@ -5,7 +5,6 @@ sentence, never an exception.
 """
 
 import re
-import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
@@ -22,8 +21,9 @@ COMMENT_LIMIT: Final = 8 * 1024
 MOST_COMMENTS: Final = 50
 SHORTEST_SECRET: Final = 8
 _CUT: Final = " […]"
-_CONTROL = frozenset({"Cc", "Cs"})
-_BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+# Control characters (categories Cc and Cs) but newline and tab, and those that turn the direction of text.
+_OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_OBEYED_IN_LINE = re.compile(f"\n|{_OBEYED.pattern}")
 _FENCE = re.compile(r"[ \t]*(`{3,}|~{3,})[ \t]*(?:json)?[ \t]*", re.IGNORECASE)
 
 
@@ -98,7 +98,7 @@ def result_of_text(text: str) -> AgentResult | None:
 
 def clean_text(text: str, limit: int) -> str:
     """`text` without control and direction characters (newlines and tabs stay), cut to `limit` bytes of UTF-8."""
-    kept = "".join(char for char in text[: limit * 2] if _is_harmless(char)).strip()
+    kept = _OBEYED.sub("", text[: limit * 2]).strip()
     data = kept.encode("utf-8")
     if len(data) <= limit and len(text) <= limit * 2:
         return kept
@@ -112,9 +112,7 @@ def one_line(text: str, limit: int) -> str:
 
 def escape_controls(text: str) -> str:
     r"""`text` with every control and direction character but tab spelled out (`\x1b`), so that no terminal obeys it."""
-    if text.isprintable():
-        return text
-    return "".join(char if char == "\t" or _is_harmless(char, newline=False) else _escaped(char) for char in text)
+    return _OBEYED_IN_LINE.sub(_escaped, text)
 
 
 def hide_secrets(text: str, secrets: Iterable[str]) -> str:
@@ -154,12 +152,6 @@ def _fenced_blocks(text: str) -> list[str]:
     return blocks
 
 
-def _is_harmless(char: str, *, newline: bool = True) -> bool:
-    if char in "\n\t":
-        return newline or char == "\t"
-    return unicodedata.category(char) not in _CONTROL and char not in _BIDI
-
-
-def _escaped(char: str) -> str:
-    code = ord(char)
+def _escaped(found: re.Match[str]) -> str:
+    code = ord(found.group())
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"  # noqa: PLR2004 - where one byte of hex ends
