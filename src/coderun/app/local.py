@@ -31,7 +31,7 @@ from coderun.model.repository import parse_repository
 from coderun.model.roster import Agent, Roster
 from coderun.pipeline.definition import Pipeline
 from coderun.pipeline.facts import Rules
-from coderun.plan.order import ForgeRef, Limits
+from coderun.plan.order import ForgeRef, Limits, RunOrder
 from coderun.plan.plan import workspace_of
 from coderun.plan.settings import RunSettings
 from coderun.reconcile.coderun import CodeRunReconciler
@@ -319,6 +319,25 @@ def surroundings(folder: Path) -> Surroundings:
     """What is around this process."""
     command = " ".join(["coderun", *sys.argv[1:]])[:200]
     return Surroundings(cwd=folder, home=Path.home(), environment=dict(os.environ), command=command)
+
+
+def open_forge(folder: Path) -> LocalForge:
+    """The forge of the run this process belongs to, else of the repository around `folder`; as the token's agent or the person.
+
+    Raises:
+        ConfigError: the run's order cannot be read, or `folder` is in no repository.
+        NotFoundError: nothing was ever played here.
+    """
+    around = surroundings(folder)
+    named = around.environment.get("CODERUN_ORDER")
+    if named:
+        try:
+            order = msgspec.json.decode(Path(named).read_bytes(), type=RunOrder)
+        except (OSError, msgspec.MsgspecError) as error:
+            raise ConfigError(f"CODERUN_ORDER names {named!r}, which cannot be read: {error}; unset it") from error
+        return open_forge_in(Path(order.forge.location).parent, around.environment)
+    repository = find_repository(folder, environ=around.environment)
+    return open_forge_in(find_state_folder(repository, environ=around.environment, home=around.home), around.environment)
 
 
 def open_forge_in(state: Path, environment: Mapping[str, str]) -> LocalForge:
