@@ -310,8 +310,8 @@ async def open_local(folder: Path, *, create: bool = False, around: Surroundings
     base = find_base_branch(repository, configured=configuration.config.base_branch, environ=around.environment).name
     if configuration.config.forge.type is not ForgeType.LOCAL:
         raise ConfigError(
-            f"coderun.yaml asks for a forge of type {configuration.config.forge.type.value!r}, which this version cannot use yet; "
-            "take `forge.type` out, or set it to local"
+            f"coderun.yaml asks for a forge of type {configuration.config.forge.type.value!r}, "
+            "which this version cannot use yet; take `forge.type` out, or set it to local"
         )
     if create:
         await _make(state, repository, configuration, base, around)

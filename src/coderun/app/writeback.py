@@ -1,4 +1,4 @@
-"""`tasks.writeBack: true`: what was merged is marked as done in the repository's own list of tasks, by a commit on its base branch.
+"""`tasks.writeBack: true`: what was merged is marked as done in the repository's own list of tasks, by one commit.
 
 Level-triggered: each pass compares the list on the forge's base branch with the plays that succeeded. Only the status of a task
 is changed, every other character stays.

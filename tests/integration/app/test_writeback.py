@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -37,8 +36,8 @@ def bare(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[SqliteStore]:
-    yield SqliteStore.open(tmp_path / "state.db", clock=lambda: datetime.now(UTC))
+def store(tmp_path: Path) -> SqliteStore:
+    return SqliteStore.open(tmp_path / "state.db", clock=lambda: datetime.now(UTC))
 
 
 def writer(store: SqliteStore, bare: Path, tmp_path: Path) -> TaskWriter:
