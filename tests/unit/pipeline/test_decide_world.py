@@ -1,4 +1,4 @@
-"""Random worlds: whatever agents, people, forges and crashes do, `decide` keeps its promises and the play can always end well."""
+"""Random worlds: whatever agents, people and crashes do, `decide` keeps its promises and the play can always end well."""
 
 import copy
 import os
@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from msgspec.structs import replace
+from tests.unit.pipeline.world import DEV, OUTSIDER, READY, Run, World, pushed_since, unjustified
 
 from coderun.model.coderun import RunPhase
 from coderun.model.names import task_label
@@ -17,7 +18,6 @@ from coderun.model.pulls import Actor, CheckState, Mergeability, PullState, Revi
 from coderun.pipeline.decide import decide
 from coderun.pipeline.decision import CancelRun, CreateRun, Decision, MergePullRequest, RemoveLabel
 from coderun.pipeline.facts import Facts, Rules
-from tests.unit.pipeline.world import DEV, OUTSIDER, READY, Run, World, pushed_since, unjustified
 
 PROFILES = {
     "default": settings(max_examples=60, stateful_step_count=40),
@@ -325,9 +325,10 @@ class PlayWorld(RuleBasedStateMachine):
 
 
 PlayWorld.TestCase.settings = PROFILE
-TestPlayWorld = pytest.mark.timeout(600)(PlayWorld.TestCase)
+TestPlayWorld = pytest.mark.lesson(20, 21)(pytest.mark.timeout(600)(PlayWorld.TestCase))
 
 
+@pytest.mark.lesson(11, 21)
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda schedule: schedule.__name__)
 def test_a_task_that_nobody_disturbs_is_merged_by_one_run_of_each_agent_however_often_one_looks(schedule: object) -> None:
     world = World()

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import assert_never
 
 from msgspec.structs import replace
+from tests.unit.pipeline.samples import AGENTS, PACKAGED, ROSTER
 
 from coderun.model.coderun import RunPhase
 from coderun.model.gates import GateKind
@@ -34,7 +35,6 @@ from coderun.pipeline.decide import decide
 from coderun.pipeline.decision import Action, CancelRun, CreateRun, Decision, MergePullRequest, PostComment, RemoveLabel
 from coderun.pipeline.definition import Pipeline
 from coderun.pipeline.facts import Facts, Rules, RunFact, associate
-from tests.unit.pipeline.samples import AGENTS, PACKAGED, ROSTER
 
 TASK = 7
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -65,7 +65,7 @@ class World:
     pipeline: Pipeline = PACKAGED
     roster: Roster = ROSTER
     agents: dict[str, Agent] = field(default_factory=lambda: dict(AGENTS))
-    rules: Rules = Rules(attempts=2, backoff=10.0, settle=5.0, checks_grace=60.0)
+    rules: Rules = field(default_factory=lambda: Rules(attempts=2))
     now: datetime = START
     commits: int = 0
     ids: int = 0
@@ -325,7 +325,8 @@ def unjustified(world: World, gates: tuple[PassedGate, ...], pull: PullRequest |
     """Gates passed just now that the forge's own records do not bear out."""
     for gate in gates:
         approved = any(
-            (given.stage, given.head_sha, given.by) == (gate.stage, gate.head_sha, gate.actor) for given in world.play.spec.approvals
+            (given.stage, given.head_sha, given.by) == (gate.stage, gate.head_sha, gate.actor)
+            for given in world.play.spec.approvals
         )
         if gate.head_sha != (pull.head_sha if pull is not None else ""):
             yield f"{gate.name} passed for {gate.head_sha!r}, which is not the head"
