@@ -1,7 +1,7 @@
 """The checks of the local forge: the commands of `coderun.yaml`, run on every new head of an open pull request.
 
-What to run comes from the user's own configuration, never from the pull request's branch; where it runs is a fresh worktree of the
-head. A check that was cut off has no result and is run again.
+What to run comes from the user's own configuration, never from the pull request's branch; where it runs is a fresh worktree of
+the head. A check that was cut off has no result and is run again.
 """
 
 import asyncio

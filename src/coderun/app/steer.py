@@ -1,4 +1,4 @@
-"""What people do to plays and runs: pause, resume, abort, retry, approve, cancel. Each is one write of a spec, safe to repeat."""
+"""What people do to plays and runs: pause, resume, abort, retry, approve, cancel. Each is one write of a spec."""
 
 from collections.abc import Callable
 from datetime import datetime

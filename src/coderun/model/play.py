@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import msgspec
 
-from coderun.model.coderun import Budget, PullRequestRef, Shape
+from coderun.model.coderun import Budget, CliConfig, PullRequestRef, Shape
 from coderun.model.meta import Condition, ObjectMeta
 from coderun.model.names import API_VERSION
 from coderun.model.task import TaskText
@@ -38,6 +38,7 @@ class PlaySpec(Shape, frozen=True, kw_only=True):
         priority: Lower starts first among the ready ones.
         retries: Raised by `coderun retry`; each raise gives fresh attempts, and one iteration more at the limit.
         pipeline: Name of the pipeline definition.
+        cli_config: Replaces the CLI of every agent of this play (`--agent-command`).
     """
 
     task_id: int
@@ -56,6 +57,7 @@ class PlaySpec(Shape, frozen=True, kw_only=True):
     depends_on: tuple[int, ...] = ()
     priority: int = 1
     retries: int = 0
+    cli_config: CliConfig | None = None
 
 
 class PlayPhase(StrEnum):

@@ -1,14 +1,28 @@
 """Tasks: units of work of a repository, and which of them is ready.
 
-Reading `tasks.json` and the task folders from disk is `app.tasks`; here are only the shapes and the choice.
+Reading `tasks.json` is `model.taskmaster`, finding it and the task folders on disk `app.tasks`; here are only the shapes and
+the choice.
 """
 
+import heapq
+import re
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
 from coderun.model.errors import ConfigError
+from coderun.model.text import clip, listed, printable, storable
+
+MAX_TITLE: Final = 120
+MAX_TEXT: Final = 1 << 20
+MAX_CHOSEN: Final = 1000
+MAX_SHOWN: Final = 20
+
+_RANGE = re.compile(r"(?P<first>[0-9]{1,9})(?:\s*-\s*(?P<last>[0-9]{1,9}))?")
+_HEADING = re.compile(r" {0,3}#{1,6}[ \t]+(\S.*?)[ \t]*#*[ \t]*$")
+_FENCE = re.compile(r" {0,3}(```|~~~)")
 
 
 class TaskText(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -70,26 +84,16 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
 def order_tasks(tasks: Iterable[Task], *, done: frozenset[int] = frozenset()) -> list[Task]:
     """Open tasks in the order they can be worked on: dependencies first, then priority, then id.
 
-    `done` are ids known to be finished beside those whose own status says so.
+    `done` are ids known to be finished beside those whose own status says so. What waits for a task that is neither done nor
+    open (deferred, blocked, cancelled) is left out; `waiting_for` tells of it.
 
     Raises:
         ConfigError: tasks wait for each other, or for one that does not exist; the message names them.
     """
     known = {task.id: task for task in tasks}
-    finished = done | {task.id for task in known.values() if task.status.is_done}
+    finished = finished_tasks(known.values(), done)
     check_dependencies(known, finished)
-    remaining = {task.id: task for task in known.values() if task.status.is_open and task.id not in finished}
-    ordered: list[Task] = []
-    settled = set(finished)
-    while remaining:
-        ready = [task for task in remaining.values() if settled.issuperset(task.dependencies)]
-        if not ready:
-            break  # what is left waits for a task that is neither done nor open (deferred, blocked, cancelled)
-        chosen = min(ready, key=lambda task: (task.priority, task.id))
-        ordered.append(chosen)
-        settled.add(chosen.id)
-        del remaining[chosen.id]
-    return ordered
+    return _in_order([task for task in known.values() if task.status.is_open and task.id not in finished], finished)
 
 
 def next_task(tasks: Iterable[Task], *, done: frozenset[int] = frozenset()) -> Task | None:
@@ -102,6 +106,107 @@ def next_task(tasks: Iterable[Task], *, done: frozenset[int] = frozenset()) -> T
     return ordered[0] if ordered else None
 
 
+def select_tasks(tasks: Iterable[Task], ids: Iterable[int], *, done: frozenset[int] = frozenset()) -> list[Task]:
+    """The tasks somebody asked for by id, in the order they can be worked on. Deferred and blocked ones count as asked for.
+
+    Raises:
+        ConfigError: one does not exist, is done, or waits for a task that is neither done nor asked for; and as `order_tasks`.
+    """
+    known = {task.id: task for task in tasks}
+    finished = finished_tasks(known.values(), done)
+    wanted = {task_id: find_task(known, task_id) for task_id in ids}
+    for task in wanted.values():
+        if task.id in finished:
+            raise ConfigError(
+                f"{_place(task)}task {task.id} is done already; choose another one, or set its status to pending to do it again"
+            )
+    check_dependencies(known, finished)
+    for task in wanted.values():
+        missing = [wait for wait in task.dependencies if wait not in finished and wait not in wanted]
+        if missing:
+            also = ",".join(map(str, sorted({*wanted, *missing})))
+            raise ConfigError(
+                f"{_place(task)}task {task.id} waits for task {_with_status(missing[0], known)}, which is not done and not "
+                f"asked for; add it (--tasks {also}) or set its status to done"
+            )
+    return _in_order(list(wanted.values()), finished)
+
+
+def find_task(known: Mapping[int, Task], task_id: int) -> Task:
+    """The task of that id.
+
+    Raises:
+        ConfigError: there is none; the message says which there are.
+    """
+    if task_id < 1:
+        raise ConfigError(f"there is no task {task_id}: ids start at 1 (known tasks: {_ids(known)})")
+    if task_id not in known:
+        raise ConfigError(f"there is no task {task_id} (known tasks: {_ids(known)})")
+    return known[task_id]
+
+
+def waiting_for(tasks: Iterable[Task], *, done: frozenset[int] = frozenset()) -> str:
+    """Why no task can start, for people: all are done, or what the open ones wait for."""
+    known = {task.id: task for task in tasks}
+    finished = finished_tasks(known.values(), done)
+    waits = {
+        task.id: [wait for wait in task.dependencies if wait not in finished]
+        for task in known.values()
+        if task.status.is_open and task.id not in finished
+    }
+    if not waits:
+        left = [_with_status(task.id, known) for task in known.values() if task.id not in finished]
+        return f"no task is open: {listed(left)}" if left else f"all {len(known)} tasks are done"
+    rows = [f"task {task} waits for task {_with_status(wait[0], known)}" for task, wait in sorted(waits.items()) if wait]
+    return listed(rows, limit=5) if rows else "nothing waits"
+
+
+def finished_tasks(tasks: Iterable[Task], done: frozenset[int] = frozenset()) -> frozenset[int]:
+    """Ids of the tasks others may build on: `done`, and those whose own status says so."""
+    return done | {task.id for task in tasks if task.status.is_done}
+
+
+def parse_task_list(text: str) -> list[int]:
+    """The ids behind `1-5,8`: numbers and ranges, each id once, in the order written.
+
+    Raises:
+        ConfigError: something else stands there, an id is below 1, a range runs backwards, or there are more than 1000 ids.
+    """
+    ids: dict[int, None] = {}
+    for part in text.split(","):
+        found = _RANGE.fullmatch(part.strip())
+        if found is None:
+            raise ConfigError(
+                f"task list {printable(text, 60)!r}: {printable(part, 30)!r} is no task; write ids and ranges, like 1-5,8"
+            )
+        first = int(found["first"])
+        last = int(found["last"] or first)
+        if first < 1:
+            raise ConfigError(f"task list {printable(text, 60)!r}: there is no task {first}; ids start at 1")
+        if last < first:
+            raise ConfigError(f"task list {printable(text, 60)!r}: range {first}-{last} runs backwards; write {last}-{first}")
+        if len(ids) + last - first + 1 > MAX_CHOSEN:
+            raise ConfigError(f"task list {printable(text, 60)!r} names more than {MAX_CHOSEN} tasks; name fewer, or use --all")
+        ids.update(dict.fromkeys(range(first, last + 1)))
+    return list(ids)
+
+
+def task_from_text(text: str, *, task_id: int) -> Task:
+    """A sentence or a Markdown text as a task: its title is the first heading, else the first line that says something.
+
+    The title is one line of at most 120 characters; the text itself is kept whole as the description, up to 1 MiB.
+
+    Raises:
+        ConfigError: there is no text.
+    """
+    line = _title_line(text)
+    if not line:
+        raise ConfigError("the task has no text; write a sentence that says what shall be done")
+    whole = clip(storable(text).strip(), MAX_TEXT)
+    title = printable(line, MAX_TITLE)
+    return Task(id=task_id, text=TaskText(title=title, description="" if whole == title else whole))
+
+
 def check_dependencies(known: Mapping[int, Task], finished: frozenset[int] = frozenset()) -> None:
     """Refuse dependencies on tasks that do not exist, and cycles.
 
@@ -110,15 +215,17 @@ def check_dependencies(known: Mapping[int, Task], finished: frozenset[int] = fro
     """
     for task in known.values():
         for wanted in task.dependencies:
+            if wanted == task.id:
+                raise ConfigError(f"{_place(task)}task {task.id} depends on itself; remove that dependency")
             if wanted not in known and wanted not in finished:
                 raise ConfigError(
-                    f"{_place(task)}task {task.id} depends on task {wanted}, which does not exist; "
-                    f"known tasks: {', '.join(map(str, sorted(known))) or 'none'}"
+                    f"{_place(task)}task {task.id} depends on task {wanted}, which does not exist (known tasks: {_ids(known)})"
                 )
     cycle = find_cycle({task.id: task.dependencies for task in known.values()})
     if cycle:
         place = _place(known[cycle[0]])
-        raise ConfigError(f"{place}tasks wait for each other: {' → '.join(map(str, cycle))}; remove one of these dependencies")
+        path = " → ".join(map(str, cycle if len(cycle) <= MAX_SHOWN else [*cycle[: MAX_SHOWN - 2], "…", cycle[-1]]))
+        raise ConfigError(f"{place}tasks wait for each other: {path}; remove one of these dependencies")
 
 
 def find_cycle(graph: Mapping[int, tuple[int, ...]]) -> list[int]:
@@ -142,6 +249,54 @@ def find_cycle(graph: Mapping[int, tuple[int, ...]]) -> list[int]:
                 stack.append((node, True))
                 stack.extend((after, False) for after in reversed(graph[node]))
     return []
+
+
+def _in_order(tasks: list[Task], finished: frozenset[int]) -> list[Task]:
+    """`tasks`, each after those of its dependencies that are not finished, else by priority and id."""
+    missing = {task.id: set(task.dependencies) - finished for task in tasks}
+    waiters: dict[int, list[Task]] = {}
+    for task in tasks:
+        for wait in missing[task.id]:
+            waiters.setdefault(wait, []).append(task)
+    ready = [(task.priority, task.id, task) for task in tasks if not missing[task.id]]
+    heapq.heapify(ready)
+    ordered: list[Task] = []
+    while ready:
+        *_, chosen = heapq.heappop(ready)
+        ordered.append(chosen)
+        for task in waiters.get(chosen.id, ()):
+            missing[task.id].discard(chosen.id)
+            if not missing[task.id]:
+                heapq.heappush(ready, (task.priority, task.id, task))
+    return ordered
+
+
+def _title_line(text: str) -> str:
+    """The first heading outside front matter and code fences, else the first line with a word in it."""
+    first, fence = "", ""
+    lines = text.removeprefix("\ufeff").splitlines()
+    if lines and lines[0].rstrip() == "---" and "---" in (line.rstrip() for line in lines[1:]):
+        lines = lines[1 + next(at for at, line in enumerate(lines[1:], 1) if line.rstrip() == "---") :]
+    for line in lines:
+        mark = _FENCE.match(line)
+        if mark and (not fence or mark[1] == fence):
+            fence = "" if fence else mark[1]
+            continue
+        heading = None if fence else _HEADING.match(line)
+        if heading and printable(heading[1]):
+            return heading[1]
+        if not fence and not first and printable(line):
+            first = line
+    return first or next((line for line in lines if printable(line) and not _FENCE.match(line)), "")
+
+
+def _with_status(task_id: int, known: Mapping[int, Task]) -> str:
+    task = known.get(task_id)
+    return f"{task_id} ({task.status.value})" if task else str(task_id)
+
+
+def _ids(known: Iterable[int]) -> str:
+    return listed(sorted(known))
 
 
 def _place(task: Task) -> str:

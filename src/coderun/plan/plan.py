@@ -5,7 +5,7 @@ A spec that can never run is `InvalidCodeRunError` with the field's name; nothin
 
 from msgspec.structs import replace
 
-from coderun.model.coderun import CliConfig, CodeRun
+from coderun.model.coderun import CodeRun
 from coderun.model.errors import InvalidCodeRunError
 from coderun.model.gates import Gate, GateKind
 from coderun.model.names import (
@@ -41,7 +41,7 @@ def plan(run: CodeRun, roster: Roster, settings: RunSettings, *, attempt: int) -
     spec = run.spec
     job = job_name(spec.task_id, spec.service, run.name, attempt)
     play = run.metadata.labels.get(LABEL_PLAY, "")
-    cli = _cli(run, agent, settings)
+    cli = spec.cli_config or agent.cli
     task = spec.task or TaskText(title=f"Task {spec.task_id}")
     evidence = spec.evidence or (Gate(kind=GateKind.RUN),)
     order = RunOrder(
@@ -126,10 +126,6 @@ def _check(run: CodeRun) -> None:
         raise InvalidCodeRunError(
             f"CodeRun {run.name!r}: spec.workingDirectory is {spec.working_directory!r}; it must be inside the repository"
         )
-
-
-def _cli(run: CodeRun, agent: Agent, settings: RunSettings) -> CliConfig:
-    return settings.cli or run.spec.cli_config or agent.cli
 
 
 def _limits(run: CodeRun, limits: Limits) -> Limits:

@@ -2,7 +2,6 @@
 
 import msgspec
 
-from coderun.model.coderun import CliConfig
 from coderun.plan.order import ForgeRef, Limits
 
 
@@ -12,13 +11,11 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         forge: Where the forge of this repository is.
         limits: Default time limits; a CodeRun's own `timeout` goes before.
-        cli: Replaces every agent's CLI when set (`--agent-command`).
         keep_finished_days: How long what is left of a finished run is kept.
         parallel_runs: How many runs may be at work at once.
     """
 
     forge: ForgeRef
     limits: Limits = Limits()
-    cli: CliConfig | None = None
     keep_finished_days: float = 14.0
     parallel_runs: int = 4

@@ -196,6 +196,7 @@ class PlayReconciler:
                 context=action.context,
                 prompt_modification=action.instructions,
                 budget=spec.budget,
+                cli_config=spec.cli_config,
                 timeout=action.timeout,
             ),
         )

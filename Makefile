@@ -1,0 +1,55 @@
+# Thin: every target is one command. `make help` lists them.
+SHELL := /bin/sh
+VENV ?= .venv
+BIN := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest
+RUN_STAMP := $(VENV)/.run-ready
+DEV_STAMP := $(VENV)/.dev-ready
+
+.PHONY: help demo test test-fast test-crash lint format bench lock wheel clean
+
+help: ## List the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+$(RUN_STAMP): requirements/run.lock pyproject.toml tools/setup.sh
+	@sh tools/setup.sh $(VENV) requirements/run.lock
+	@touch $@
+
+$(DEV_STAMP): requirements/dev.lock pyproject.toml tools/setup.sh
+	@sh tools/setup.sh $(VENV) requirements/dev.lock
+	@touch $@ $(RUN_STAMP)
+
+demo: $(RUN_STAMP) ## Show the main job end to end: three tasks, three agents, a review and a push that send work back
+	@$(BIN)/coderun demo
+
+test: $(DEV_STAMP) ## Run every tier of tests this machine can carry, and list those it could not
+	@$(MAKE) --no-print-directory lint
+	$(PYTEST) -n auto --dist worksteal tests
+
+test-fast: $(DEV_STAMP) ## Run the tests without the slow ones, in under three minutes
+	$(PYTEST) -n auto --dist worksteal -m "not slow" tests
+
+test-crash: $(DEV_STAMP) ## Run the crash walks alone
+	$(PYTEST) -n auto --dist worksteal -m slow tests/acceptance
+
+lint: $(DEV_STAMP) ## Check style, types and who imports whom
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
+
+format: $(DEV_STAMP) ## Format the code
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+bench: $(DEV_STAMP) ## Measure, and print a table (docs/benchmarks.md keeps the results)
+	@$(BIN)/python -m benchmarks
+
+lock: $(DEV_STAMP) ## Write requirements/*.lock anew from pyproject.toml
+	@sh tools/lock.sh $(BIN)/python
+
+wheel: $(DEV_STAMP) ## Build the wheel into dist/
+	@$(BIN)/python -m build --wheel --outdir dist .
+
+clean: ## Remove what the other targets made in this folder
+	@rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,49 @@
+"""Are the programs there that the agents run as? Asked before anything is created, so that nothing fails an hour later."""
+
+import shutil
+from collections.abc import Mapping
+
+from coderun.app.local import LocalSystem
+from coderun.model.coderun import CliType
+from coderun.model.errors import ConfigError
+from coderun.model.roster import Agent
+
+INSTALL: Mapping[str, str] = {
+    CliType.CLAUDE.value: "npm install -g @anthropic-ai/claude-code, then run `claude` once to log in",
+    CliType.CODEX.value: "npm install -g @openai/codex, then run `codex login`",
+    CliType.OPENCODE.value: "npm install -g opencode-ai, then run `opencode auth login`",
+}
+PLAYABLE = {CliType.CLAUDE.value, CliType.COMMAND.value}
+
+
+def check_agents(system: LocalSystem, *, only: Agent | None = None) -> None:
+    """Refuse to start when an agent that the pipeline needs has no program on this machine.
+
+    Raises:
+        ConfigError: says what was looked for, how to install it, and how to name any other program.
+    """
+    agents = [only] if only is not None else system.pipeline_agents()
+    for agent in agents:
+        kind = agent.cli.cli_type
+        if kind not in PLAYABLE:
+            raise ConfigError(
+                f"agent {agent.name} runs as {kind!r}, which this version cannot drive yet "
+                f"(it can: {', '.join(sorted(PLAYABLE))}); "
+                "set its `cli` in coderun.yaml, or name any program with --agent-command"
+            )
+        program = _program(agent)
+        if shutil.which(program, path=system.environment.get("PATH", "")) is None:
+            how = INSTALL.get(kind)
+            hint = f" Install it ({how})," if how else ""
+            raise ConfigError(
+                f"agent {agent.name} runs as {program!r}, which is not on the PATH.{hint} "
+                "or name any program with --agent-command 'PROGRAM ARGUMENTS' (see docs/agents.md); "
+                "`coderun doctor` shows all of them, `coderun demo` needs none"
+            )
+
+
+def _program(agent: Agent) -> str:
+    command = agent.cli.settings.get("command")
+    if agent.cli.cli_type == CliType.COMMAND.value and isinstance(command, list) and command:
+        return str(command[0])
+    return agent.cli.cli_type

@@ -1,0 +1,431 @@
+"""The local system: one repository, its state folder, and everything that works on it, assembled.
+
+Nothing here decides. Clocks, the environment and randomness are read here and handed on.
+"""
+
+import contextlib
+import getpass
+import os
+import random
+import sys
+import time
+from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from coderun.agent.environment import LOGIN_VARIABLES
+from coderun.app.checks import CheckCommand, LocalChecks
+from coderun.app.configuration import Configuration, read_configuration
+from coderun.app.controller import Controller
+from coderun.app.logs import log_to
+from coderun.app.places import ask_git, find_base_branch, find_repository, find_state_folder
+from coderun.events.local import LocalEvent
+from coderun.forge.local.forge import LocalForge
+from coderun.forge.local.records import BaseState, ForgeSettings
+from coderun.model.errors import ConfigError, NotFoundError
+from coderun.model.gates import GateActor, GateKind
+from coderun.model.names import dns_label
+from coderun.model.repository import parse_repository
+from coderun.model.roster import Agent, Roster
+from coderun.pipeline.definition import Pipeline
+from coderun.pipeline.facts import Rules
+from coderun.plan.order import ForgeRef, Limits, RunOrder
+from coderun.plan.plan import workspace_of
+from coderun.plan.settings import RunSettings
+from coderun.reconcile.coderun import CodeRunReconciler
+from coderun.reconcile.play import PlayReconciler, PlaySettings
+from coderun.reconcile.view import View
+from coderun.runtime.process import ProcessRuntime
+from coderun.store import wake
+from coderun.store.listener import Listener
+from coderun.store.lock import ControllerLock, Holder
+from coderun.store.sqlite import SqliteStore
+
+PASSED_ON = (
+    "PATH",
+    "LANG",
+    "LANGUAGE",
+    "LC_ALL",
+    "LC_CTYPE",
+    "TERM",
+    "TZ",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+)
+SETTLE_SECONDS = 2.0
+
+
+class LocalTokens:
+    """Tokens of the local forge, for the CodeRun reconciler."""
+
+    def __init__(self, forge: LocalForge) -> None:
+        self._forge = forge
+
+    async def issue(self, login: str, run: str) -> str:
+        """A token that acts as `login` until it is revoked."""
+        return await self._forge.issue_token(login, run)
+
+    async def revoke(self, run: str) -> None:
+        """End all tokens of a run."""
+        await self._forge.revoke_token(run)
+
+
+class LocalEvents:
+    """The local forge's log, in the words of `events`."""
+
+    def __init__(self, forge: LocalForge) -> None:
+        self._forge = forge
+
+    async def revision(self) -> int:
+        """Id of the newest event."""
+        return await self._forge.revision()
+
+    async def events_after(self, after: int, limit: int) -> list[LocalEvent]:
+        """The next events, oldest first."""
+        return [
+            LocalEvent(
+                id=event.id,
+                at=event.at,
+                event=event.name,
+                number=event.pull,
+                branch=event.ref.removeprefix("refs/heads/"),
+                head_sha=event.head_sha,
+                actor=event.actor,
+                detail=event.detail,
+            )
+            for event in await self._forge.events_after(after, limit)
+        ]
+
+
+class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
+    """What is read from outside, once: where we stand, as whom, with which environment."""
+
+    cwd: Path
+    home: Path
+    environment: Mapping[str, str]
+    command: str = "coderun"
+
+
+class LocalSystem:
+    """Everything of one repository. Made by `open_local`."""
+
+    def __init__(
+        self,
+        *,
+        around: Surroundings,
+        repository: Path,
+        state: Path,
+        configuration: Configuration,
+        base_branch: str,
+        store: SqliteStore,
+        forge: LocalForge,
+        listener: Listener,
+    ) -> None:
+        self.cwd = around.cwd
+        self.environment = around.environment
+        self.repository = repository
+        self.state = state
+        self.configuration = configuration
+        self.base_branch = base_branch
+        self.store = store
+        self.forge = forge
+        self.parallel = configuration.config.play.parallel
+        self.lock = ControllerLock(state / "controller.lock")
+        self._command = around.command
+        self._listener = listener
+        argv = [sys.executable, "-m", "coderun.agent"]
+        self.runtime = ProcessRuntime(
+            state, argv=argv, environment=_supervisor_environment(around.environment), hints=self._wakes
+        )
+
+    @property
+    def person(self) -> str:
+        """Login of whoever acts here without a token."""
+        return self.forge.login
+
+    @property
+    def service(self) -> str:
+        """The service of this repository's plays."""
+        return self.configuration.config.service or dns_label(parse_repository(str(self.repository)).slug)
+
+    @property
+    def pipelines(self) -> dict[str, Pipeline]:
+        """Definitions by name."""
+        return {self.configuration.pipeline.name: self.configuration.pipeline}
+
+    def clock(self) -> datetime:
+        """The time."""
+        return datetime.now(UTC)
+
+    def roster(self) -> Roster:
+        """The agents, those that `roles` names first."""
+        roster = self.configuration.roster
+        named = [agent for agent in roster.agents.values() if agent.name in self.configuration.config.roles.values()]
+        rest = [agent for agent in roster.agents.values() if agent not in named]
+        return Roster({agent.name: agent for agent in (*named, *rest)})
+
+    def pipeline_agents(self) -> list[Agent]:
+        """The agents that the pipeline's stages need, each once."""
+        roles = [stage.role for stage in self.configuration.pipeline.stages if stage.role]
+        found = (self.configuration.config.agent_in_role(role, self.configuration.roster) for role in dict.fromkeys(roles))
+        return list({agent.name: agent for agent in found if agent is not None}.values())
+
+    def take_control(self) -> bool:
+        """Become the controller of this state folder; False where somebody else is."""
+        taken = self.lock.acquire(Holder(pid=os.getpid(), command=self._command, started_at=self.clock()))
+        if taken:
+            log_to(self.state / "logs" / "controller.log")
+        return taken
+
+    def make_controller(self) -> Controller:
+        """A controller over this system; the lock is the caller's to hold."""
+        config = self.configuration.config
+        limits = config.limits
+        roster = self.roster()
+        view = View()
+        settings = RunSettings(
+            forge=ForgeRef(kind="local", location=str(self.forge.folder), repository=str(self.forge.repository)),
+            limits=Limits(
+                timeout=limits.run_timeout_seconds,
+                grace=limits.stop_grace_seconds,
+                checks_grace=config.checks_grace_seconds,
+            ),
+            keep_finished_days=limits.keep_finished_runs_days,
+            parallel_runs=limits.parallel_runs,
+        )
+        rules = Rules(
+            attempts=limits.attempts,
+            backoff=limits.retry_backoff_seconds,
+            checks_grace=config.checks_grace_seconds,
+            settle=SETTLE_SECONDS,
+            merge_method=config.play.merge_method,
+        )
+        plays = PlayReconciler(
+            store=self.store,
+            forge=self.forge,
+            view=view,
+            settings=PlaySettings(pipelines=self.pipelines, roster=roster, rules=rules, parallel=self.parallel),
+            clock=self.clock,
+        )
+        runs = CodeRunReconciler(
+            store=self.store,
+            runtime=self.runtime,
+            tokens=LocalTokens(self.forge),
+            view=view,
+            roster=roster,
+            settings=settings,
+            clock=self.clock,
+        )
+        return Controller(
+            store=self.store,
+            runtime=self.runtime,
+            plays=plays,
+            runs=runs,
+            view=view,
+            source=LocalEvents(self.forge),
+            checks=self._make_checks(),
+            wakes=self._ticks,
+            workspace_of=lambda run: workspace_of(run, roster),
+            repository=str(self.repository),
+            clock=self.clock,
+            monotonic=time.monotonic,
+            jitter=random.random,
+        )
+
+    def _make_checks(self) -> LocalChecks:
+        folder = self.state / "checks"
+        folder.mkdir(parents=True, exist_ok=True)
+        return LocalChecks(
+            forge=self.forge,
+            commands=check_commands(self.configuration),
+            git_dir=self.forge.repository,
+            folder=folder,
+            environment={name: self.environment[name] for name in PASSED_ON if name in self.environment},
+        )
+
+    async def _ticks(self, seconds: float) -> AsyncIterator[None]:
+        """At once, then at every wake, and at the latest every `seconds`."""
+        ear = self._listener.ear()
+        try:
+            while ear.is_open:
+                yield
+                await ear.wait(seconds)
+        finally:
+            ear.close()
+
+    async def _wakes(self) -> AsyncIterator[object]:
+        ear = self._listener.ear()
+        try:
+            while ear.is_open:
+                if await ear.wait(None):
+                    yield None
+        finally:
+            ear.close()
+
+
+def check_commands(configuration: Configuration) -> tuple[CheckCommand, ...]:
+    """The checks of `coderun.yaml`."""
+    return tuple(
+        CheckCommand(name=check.name, argv=check.command, required=check.required, timeout=check.timeout_seconds)
+        for check in configuration.config.checks
+    )
+
+
+@contextlib.asynccontextmanager
+async def open_local(folder: Path, *, create: bool = False, around: Surroundings | None = None) -> AsyncIterator[LocalSystem]:
+    """The local system of the repository around `folder`, closed afterwards.
+
+    With `create` its state folder and forge are made, and the forge's base branch is brought up to the user's.
+
+    Raises:
+        ConfigError: no usable repository or configuration.
+        NotFoundError: nothing was ever played here, and `create` is not set.
+    """
+    around = around or surroundings(folder)
+    repository = find_repository(folder, environ=around.environment)
+    state = find_state_folder(repository, environ=around.environment, home=around.home)
+    configuration = read_configuration(repository)
+    base = find_base_branch(repository, configured=configuration.config.base_branch, environ=around.environment).name
+    if create:
+        await _make(state, repository, configuration, base, around)
+    elif not (state / "state.db").exists():
+        raise NotFoundError(f"nothing was played in {repository} yet; `coderun play --task N` starts")
+    listener = Listener(state / "wake")
+    store = SqliteStore.open(state / "state.db", clock=lambda: datetime.now(UTC), listener=listener)
+    forge = open_forge_in(state, around.environment)
+    try:
+        yield LocalSystem(
+            around=around,
+            repository=repository,
+            state=state,
+            configuration=configuration,
+            base_branch=base,
+            store=store,
+            forge=forge,
+            listener=listener,
+        )
+    finally:
+        forge.close()
+        await store.close()
+        listener.close()
+
+
+def surroundings(folder: Path) -> Surroundings:
+    """What is around this process."""
+    command = " ".join(["coderun", *sys.argv[1:]])[:200]
+    return Surroundings(cwd=folder, home=Path.home(), environment=dict(os.environ), command=command)
+
+
+def open_forge(folder: Path) -> LocalForge:
+    """The forge of the run this process belongs to, else of the repository around `folder`; as the token's agent or the person.
+
+    Raises:
+        ConfigError: the run's order cannot be read, or `folder` is in no repository.
+        NotFoundError: nothing was ever played here.
+    """
+    around = surroundings(folder)
+    named = around.environment.get("CODERUN_ORDER")
+    if named:
+        try:
+            order = msgspec.json.decode(Path(named).read_bytes(), type=RunOrder)
+        except (OSError, msgspec.MsgspecError) as error:
+            raise ConfigError(f"CODERUN_ORDER names {named!r}, which cannot be read: {error}; unset it") from error
+        return open_forge_in(Path(order.forge.location).parent, around.environment)
+    repository = find_repository(folder, environ=around.environment)
+    return open_forge_in(find_state_folder(repository, environ=around.environment, home=around.home), around.environment)
+
+
+def open_forge_in(state: Path, environment: Mapping[str, str]) -> LocalForge:
+    """The forge of a state folder, as the agent whose token file the environment names, else as the person."""
+    named = environment.get("CODERUN_FORGE_TOKEN_FILE")
+    token = None
+    if named:
+        try:
+            token = Path(named).read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise ConfigError(f"CODERUN_FORGE_TOKEN_FILE names {named!r}, which cannot be read: {error.strerror}") from error
+    waker = wake.Waker(state / "wake")
+    return LocalForge.open(state / "forge", token=token, on_change=lambda: _wake(waker), environment=environment)
+
+
+def _wake(waker: wake.Waker) -> None:
+    waker.wake()
+
+
+async def _make(state: Path, repository: Path, configuration: Configuration, base: str, around: Surroundings) -> None:
+    try:
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (state / "wake").mkdir(mode=0o700, exist_ok=True)
+        (state / "repository").write_text(f"{repository}\n", encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(
+            f"the state folder {state} cannot be written: {error.strerror}; "
+            "make it writable, or set CODERUN_STATE to another place"
+        ) from error
+    sync = await LocalForge.init(
+        state / "forge",
+        source_repository=repository,
+        base_branch=base,
+        hook_python=Path(sys.executable),
+        wake_script=Path(wake.__file__),
+        wake_dir=state / "wake",
+        settings=_forge_settings(configuration, base, repository, around),
+        environment=around.environment,
+    )
+    if sync.state is BaseState.DIVERGED:
+        raise ConfigError(
+            f"branch {base} here and on the local forge have gone different ways; bring them together first: "
+            f"git pull {state / 'forge' / 'repo.git'} {base}"
+        )
+    if sync.state is BaseState.MISSING:
+        raise ConfigError(f"branch {base} does not exist in {repository}, or has no commit; commit first")
+
+
+def _forge_settings(configuration: Configuration, base: str, repository: Path, around: Surroundings) -> ForgeSettings:
+    config, pipeline = configuration.config, configuration.pipeline
+    approvers: list[str] = []
+    reviewed = False
+    for stage in pipeline.stages:
+        for gate in stage.asked:
+            if gate.kind is not GateKind.REVIEW:
+                continue
+            reviewed = True
+            agent = config.agent_in_role(stage.role, configuration.roster) if stage.role else None
+            if agent is not None and gate.by is GateActor.STAGE:
+                approvers.append(agent.login)
+    name, email = (_git_config(repository, key, around) for key in ("user.name", "user.email"))
+    return ForgeSettings(
+        base_branch=base,
+        person=_person(around, configuration.roster),
+        person_name=name,
+        person_email=email,
+        require_approval=reviewed,
+        approvers=tuple(approvers),
+        checks=tuple(check.name for check in config.checks),
+    )
+
+
+def _person(around: Surroundings, roster: Roster) -> str:
+    """Login of the person: the user's name, kept apart from every agent's, as `x` and `x[bot]` compare as one."""
+    names = [around.environment.get(name, "") for name in ("LOGNAME", "USER")]
+    with contextlib.suppress(OSError, KeyError):
+        names.append(getpass.getuser())
+    login = next((dns_label(name) for name in names if name), "person")
+    return login if roster.of_login(login) is None else f"{login}-person"
+
+
+def _git_config(repository: Path, key: str, around: Surroundings) -> str:
+    answer = ask_git(repository, "config", "--get", key, environ=around.environment)
+    return answer.out.strip() if answer.code == 0 else ""
+
+
+def _supervisor_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    kept = {name: environment[name] for name in (*PASSED_ON, *LOGIN_VARIABLES) if name in environment}
+    if "PYTHONPATH" in environment:
+        kept["PYTHONPATH"] = environment["PYTHONPATH"]
+    return kept

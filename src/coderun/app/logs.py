@@ -1,0 +1,21 @@
+"""Where log lines go: JSON, one a line, into a file; secrets never get this far."""
+
+from pathlib import Path
+
+import structlog
+
+
+def log_to(path: Path) -> None:
+    """Send every log line of this process to `path`, as JSON."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        logger_factory=structlog.WriteLoggerFactory(file=path.open("a", encoding="utf-8", buffering=1)),
+        cache_logger_on_first_use=False,
+    )

@@ -1,0 +1,99 @@
+"""`coderun get`: plays, runs and tasks as tables or data."""
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from coderun.cli.terminal import Output, OutputOption, RepoOption, show, with_local
+
+if TYPE_CHECKING:
+    from coderun.app.local import LocalSystem
+    from coderun.model.coderun import CodeRun
+    from coderun.model.play import Play
+
+
+class What(StrEnum):
+    """What can be listed."""
+
+    PLAYS = "plays"
+    RUNS = "runs"
+    FORGE = "forge"
+
+
+def command(
+    what: Annotated[What, typer.Argument(help="plays, runs, or the local forge")] = What.PLAYS,
+    name: Annotated[str, typer.Argument(metavar="[NAME]", help="Only this one (for plays also the task's number).")] = "",
+    output: OutputOption = Output.TABLE,
+    repo: RepoOption = "",
+) -> None:
+    """List plays or runs, show one, or say where the local forge is.
+
+    Examples: coderun get · coderun get runs · coderun get plays 3 -o yaml · git pull "$(coderun get forge -o name)" main
+    """
+    if what is What.FORGE:
+        with_local(repo, lambda system: _show_forge(system, output))
+        return
+
+    async def work(system: "LocalSystem") -> "list[Play] | list[CodeRun]":
+        from coderun.app.steer import find_play, find_run
+        from coderun.model.coderun import CodeRun
+        from coderun.model.play import Play
+
+        if what is What.PLAYS:
+            return [await find_play(system.store, name)] if name else await system.store.find(Play)
+        return [await find_run(system.store, name)] if name else await system.store.find(CodeRun)
+
+    found = with_local(repo, work)
+    if output in {Output.JSON, Output.YAML}:
+        import msgspec
+
+        rows: list[dict[str, Any]] = [msgspec.to_builtins(each) for each in found]
+        show(rows, output, columns=(), empty="", single=bool(name))
+        return
+    columns = _PLAY_COLUMNS if what is What.PLAYS else _RUN_COLUMNS
+    make = _play_row if what is What.PLAYS else _run_row
+    rows = [make(each) for each in found]
+    show(rows, output, columns=columns, empty=f"no {what.value} yet; `coderun play --task N` starts one")
+
+
+async def _show_forge(system: "LocalSystem", output: Output) -> None:
+    from coderun.model.pulls import PullState
+
+    pulls = await system.forge.list_pull_requests()
+    counts = {state.value: sum(pull.state is state for pull in pulls) for state in PullState}
+    row = {"name": str(system.forge.repository), "base": system.base_branch, "state": str(system.state), **counts}
+    show([row], output, columns=("name", "base", *counts), empty="", single=True)
+
+
+_PLAY_COLUMNS = ("name", "task", "phase", "stage", "iteration", "pr", "waiting")
+_RUN_COLUMNS = ("name", "agent", "stage", "phase", "reason", "message")
+
+
+def _play_row(play: Any) -> dict[str, Any]:
+    status = play.status
+    pull = status.pull_request
+    waiting = status.waiting.message if status.waiting is not None else status.message
+    return {
+        "name": play.name,
+        "task": play.spec.task_id,
+        "phase": status.phase.value,
+        "stage": status.stage or "-",
+        "iteration": status.iteration,
+        "pr": f"#{pull.number}" if pull is not None else "-",
+        "waiting": waiting,
+    }
+
+
+def _run_row(run: Any) -> dict[str, Any]:
+    from coderun.model.names import LABEL_AGENT
+
+    condition = run.status.conditions[0] if run.status.conditions else None
+    return {
+        "name": run.name,
+        "agent": run.metadata.labels.get(LABEL_AGENT, "-"),
+        "stage": run.spec.stage or "-",
+        "phase": run.status.phase.value,
+        "reason": condition.reason if condition is not None else "-",
+        "message": run.status.message,
+    }

@@ -1,0 +1,136 @@
+"""What all commands share: output forms, exit codes, errors for people, and getting at the local system."""
+
+import asyncio
+import sys
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from enum import IntEnum, StrEnum
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from coderun.app.local import LocalSystem
+
+T = TypeVar("T")
+
+
+class Output(StrEnum):
+    """Forms of output; the default is a table for people."""
+
+    TABLE = "table"
+    JSON = "json"
+    YAML = "yaml"
+    NAME = "name"
+
+
+class Exit(IntEnum):
+    """Exit codes, the same for every command."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    WAITING = 3
+    NOT_FOUND = 4
+    UNAVAILABLE = 5
+    REFUSED = 6
+    INTERRUPTED = 130
+
+
+OutputOption = Annotated[Output, typer.Option("--output", "-o", help="Form of the output: table, json, yaml or name.")]
+RepoOption = Annotated[str, typer.Option("--repo", "-C", help="Work on the repository in this folder.", metavar="DIR")]
+
+
+def say(text: str = "", *, err: bool = False) -> None:
+    """Print a line of our own text."""
+    print(text, file=sys.stderr if err else sys.stdout, flush=True)
+
+
+def safe(text: object, limit: int | None = None) -> str:
+    """Text of others, fit for a terminal: one line, without control characters."""
+    from coderun.model.text import printable
+
+    return printable(str(text), limit)
+
+
+def run_async(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine to its end."""
+    return asyncio.run(work)
+
+
+def exit_code(error: Exception) -> Exit:
+    """The exit code that tells of this error."""
+    from coderun.model import errors
+
+    table: tuple[tuple[type[Exception], Exit], ...] = (
+        (errors.ConfigError, Exit.USAGE),
+        (errors.NotFoundError, Exit.NOT_FOUND),
+        (errors.UnavailableError, Exit.UNAVAILABLE),
+        (errors.RefusedError, Exit.REFUSED),
+    )
+    return next((code for kind, code in table if isinstance(error, kind)), Exit.FAILED)
+
+
+def with_local(repo: str, work: "Callable[[LocalSystem], Coroutine[Any, Any, T]]", *, create: bool = False) -> T:
+    """Run `work` on the local system of the repository around `repo`.
+
+    Raises:
+        NotFoundError: nothing was ever played here and `create` is not set.
+    """
+
+    async def body() -> T:
+        from coderun.app.local import open_local
+
+        async with open_local(folder_of(repo), create=create) as system:
+            return await work(system)
+
+    return run_async(body())
+
+
+def folder_of(repo: str) -> "Path":
+    """The folder a command works in."""
+    from pathlib import Path
+
+    return Path(repo).absolute() if repo else Path.cwd()
+
+
+def show(
+    rows: Sequence[Mapping[str, Any]], output: Output, *, columns: Sequence[str], empty: str, single: bool = False
+) -> None:
+    """Print rows: as a table of `columns`, or whole as JSON or YAML, or only their `name`."""
+    if output is Output.TABLE:
+        print_table(rows, columns, empty)
+    elif output is Output.NAME:
+        for row in rows:
+            say(safe(row["name"]))
+    else:
+        data: Any = rows[0] if single and rows else list(rows)
+        say(to_text(data, output))
+
+
+def to_text(data: Any, output: Output) -> str:
+    """`data` as JSON or YAML; control characters come out escaped in both."""
+    import msgspec
+
+    if output is Output.YAML:
+        from coderun.model.yaml import dump
+
+        return dump(msgspec.to_builtins(data)).rstrip("\n")
+    text = msgspec.json.format(msgspec.json.encode(data), indent=2).decode()
+    return "".join(char if char.isprintable() or char == "\n" else f"\\u{ord(char):04x}" for char in text)
+
+
+def print_table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], empty: str) -> None:
+    """A plain table; columns as wide as what is in them, the last one as wide as the terminal allows."""
+    import shutil
+
+    cells = [[safe(row.get(column, "")) for column in columns] for row in rows]
+    if not cells:
+        say(empty)
+        return
+    widths = [max(len(column), *(len(line[at]) for line in cells)) for at, column in enumerate(columns)]
+    room = max(40, shutil.get_terminal_size((160, 24)).columns)
+    say("  ".join(column.upper().ljust(width) for column, width in zip(columns, widths, strict=True)).rstrip()[:room])
+    for line in cells:
+        say("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()[:room])

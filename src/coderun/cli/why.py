@@ -1,0 +1,73 @@
+"""`coderun why PLAY`: what a play waits for, since when, what would move it, and what moved it last."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from coderun.cli.terminal import Output, OutputOption, RepoOption, safe, say, to_text, with_local
+
+if TYPE_CHECKING:
+    from coderun.app.explain import Explanation
+    from coderun.app.local import LocalSystem
+    from coderun.model.play import Play
+
+
+def command(
+    play: Annotated[str, typer.Argument(metavar="PLAY", help="Name of the play, or the number of its task.")],
+    output: OutputOption = Output.TABLE,
+    history: Annotated[bool, typer.Option("--history", help="Also show every decision that was made.")] = False,
+    repo: RepoOption = "",
+) -> None:
+    """Say what a play waits for, since when, what would move it, and what moved it last.
+
+    Examples: coderun why 3 · coderun why play-shop-3 --history · coderun why 3 -o json
+    """
+
+    async def work(system: "LocalSystem") -> "tuple[Play, Explanation]":
+        from coderun.app.explain import explain
+        from coderun.app.steer import find_play
+        from coderun.model.coderun import CodeRun
+        from coderun.model.names import LABEL_PLAY, shorten
+
+        found = await find_play(system.store, play)
+        runs = await system.store.find(CodeRun, labels={LABEL_PLAY: shorten(found.name)})
+        deliveries = await system.store.list_deliveries(limit=500)
+        holder = system.lock.holder()
+        return found, explain(found, runs, deliveries, controller="" if holder is None else str(holder), now=system.clock())
+
+    found, told = with_local(repo, work)
+    if output in {Output.JSON, Output.YAML}:
+        say(to_text(told, output))
+    elif output is Output.NAME:
+        say(safe(told.play))
+    else:
+        _print(told)
+    if history and output is Output.TABLE:
+        say("\ndecisions, oldest first:")
+        for entry in found.status.history:
+            say(f"  {entry.at:%Y-%m-%d %H:%M:%S}  {safe(entry.reason)}: {safe(entry.message)}")
+
+
+def _print(told: "Explanation") -> None:
+    stage = f", stage {told.stage}, iteration {told.iteration}" if told.stage else ""
+    say(f"{safe(told.play)} (task {told.task_id}): {told.phase}{stage}")
+    rows = {
+        "waits for": told.waits_for,
+        "reason": told.reason,
+        "since": f"{_ago(told.seconds)} ago" if told.since is not None else "",
+        "would move": told.would_move,
+        "moved by": f"{told.moved_by}" + (f" ({told.moved_at:%H:%M:%S})" if told.moved_at is not None else ""),
+        "last event": told.last_event,
+        "runs": told.run,
+        "controller": told.controller or "none",
+    }
+    for name, text in rows.items():
+        if text:
+            say(f"  {name + ':':<12} {safe(text)}")
+
+
+def _ago(seconds: float) -> str:
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} s"

@@ -1,0 +1,357 @@
+"""The shape of `coderun.yaml`, and what it makes of the packaged roster.
+
+`app.configuration` reads the files and hands their texts over; nothing here opens one. Every key is described for users in
+`docs/configuration.md`; a test compares that page with these structs.
+"""
+
+import re
+import shlex
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import PurePosixPath
+from typing import Annotated, Any, Final, TypeAlias
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from coderun.model.coderun import CliConfig, CliType
+from coderun.model.errors import ConfigError
+from coderun.model.names import is_dns_label
+from coderun.model.pulls import MergeMethod
+from coderun.model.repository import parse_repository
+from coderun.model.roster import Agent, Roster, make_roster
+from coderun.model.text import did_you_mean, listed
+from coderun.model.yaml import Document, Path, decode, load
+
+FILE_NAME: Final = "coderun.yaml"
+PACKAGED_PIPELINE: Final = "play"
+
+_TEN_YEARS: Final = 315_360_000
+Seconds: TypeAlias = Annotated[float, Meta(gt=0, le=_TEN_YEARS)]
+Pause: TypeAlias = Annotated[float, Meta(ge=0, le=_TEN_YEARS)]
+Count: TypeAlias = Annotated[int, Meta(ge=1, le=1_000_000)]
+Dollars: TypeAlias = Annotated[float, Meta(gt=0)]
+
+_BAD_BRANCH = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(?:/|$)|^[-/.]|[/.]$|^@$")
+_SHELL_PARTS = re.compile(r"\\.|'[^']*'|\"(?:\\.|[^\"\\])*\"", re.DOTALL)
+_EXPANSIONS = re.compile(r"\\.|'[^']*'", re.DOTALL)
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True, forbid_unknown_fields=True):
+    """A mapping of `coderun.yaml`: camelCase keys, and none that is not listed."""
+
+
+class CliSettings(Section, frozen=True, kw_only=True):
+    """How an agent's CLI runs; keys as in a CodeRun's `cliConfig`."""
+
+    cli_type: CliType | UnsetType = UNSET
+    model: str | UnsetType = UNSET
+    settings: dict[str, Any] | UnsetType = UNSET
+    max_tokens: Count | UnsetType = UNSET
+    temperature: Annotated[float, Meta(ge=0, le=2)] | UnsetType = UNSET
+    model_rotation: tuple[str, ...] | UnsetType = UNSET
+
+
+class ToolSettings(Section, frozen=True, kw_only=True):
+    """MCP tools of an agent."""
+
+    remote: tuple[str, ...] | UnsetType = UNSET
+    local_servers: dict[str, dict[str, Any]] | UnsetType = UNSET
+
+
+class AgentSettings(Section, frozen=True, kw_only=True):
+    """What is said of one agent; what is not written is taken from the packaged agent of that name."""
+
+    role: str | UnsetType = UNSET
+    description: str | UnsetType = UNSET
+    github_app: str | UnsetType = UNSET
+    app_id: str | UnsetType = UNSET
+    client_id: str | UnsetType = UNSET
+    model: str | UnsetType = UNSET
+    cli: str | CliSettings | UnsetType = UNSET
+    system_prompt: str | UnsetType = UNSET
+    tools: ToolSettings | UnsetType = UNSET
+    capabilities: tuple[str, ...] | UnsetType = UNSET
+    service_account: str | UnsetType = UNSET
+
+
+class PlaySettings(Section, frozen=True, kw_only=True):
+    """Defaults of every Play."""
+
+    auto_merge: bool = False
+    max_iterations: Count = 5
+    parallel: Count = 1
+    merge_method: MergeMethod = MergeMethod.MERGE
+
+
+class CheckSettings(Section, frozen=True, kw_only=True):
+    """A command that the local forge runs on every new head of a pull request."""
+
+    name: str
+    run: str | tuple[str, ...]
+    required: bool = True
+    timeout_seconds: Seconds = 900.0
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        """The argument list; a string is split as a shell would, and no shell runs it."""
+        return tuple(shlex.split(self.run)) if isinstance(self.run, str) else self.run
+
+
+class TaskSettings(Section, frozen=True, kw_only=True):
+    """Where tasks are read from."""
+
+    file: str = ""
+    tag: str = ""
+    write_back: bool = False
+
+
+class LimitSettings(Section, frozen=True, kw_only=True):
+    """Limits of runs, in seconds, counts and days."""
+
+    run_timeout_seconds: Seconds = 7200.0
+    stop_grace_seconds: Pause = 20.0
+    attempts: Count = 3
+    retry_backoff_seconds: Pause = 10.0
+    parallel_runs: Count = 4
+    keep_finished_runs_days: Annotated[float, Meta(ge=0, le=3650)] = 14.0
+
+
+class BudgetSettings(Section, frozen=True, kw_only=True):
+    """What may be spent, in US dollars and turns; None is no limit."""
+
+    per_play_usd: Dollars | None = None
+    per_day_usd: Dollars | None = None
+    per_run_usd: Dollars | None = None
+    per_run_turns: Count | None = None
+
+
+class ForgeType(StrEnum):
+    """Kinds of forges."""
+
+    LOCAL = "local"
+    GITHUB = "github"
+
+
+class ForgeSettings(Section, frozen=True, kw_only=True):
+    """Where pull requests live."""
+
+    type: ForgeType = ForgeType.LOCAL
+    url: str = ""
+    repository: str = ""
+
+
+class Config(Section, frozen=True, kw_only=True):
+    """All of `coderun.yaml`; without a file everything is at its default.
+
+    Attributes:
+        service: "" is the repository's name as a DNS label.
+        base_branch: "" is found out: the remote's default branch, else the current one.
+        agents: Laid over the packaged roster, field by field.
+        roles: Agent by role; a role that is absent goes to the first agent of the roster that has it.
+        pipeline: `play`, the packaged one, or the path of a YAML file relative to the repository.
+    """
+
+    service: str = ""
+    base_branch: str = ""
+    agents: dict[str, AgentSettings] = {}
+    roles: dict[str, str] = {}
+    pipeline: str = PACKAGED_PIPELINE
+    play: PlaySettings = PlaySettings()
+    checks: tuple[CheckSettings, ...] = ()
+    checks_grace_seconds: Pause = 60.0
+    tasks: TaskSettings = TaskSettings()
+    limits: LimitSettings = LimitSettings()
+    budgets: BudgetSettings = BudgetSettings()
+    forge: ForgeSettings = ForgeSettings()
+
+    def roster(self, packaged: Roster) -> Roster:
+        """The agents there are: the packaged ones in their order with what is said here laid over them, then the new ones."""
+        return make_roster(lay_over(packaged.agents, self.agents))
+
+    def agent_in_role(self, role: str, roster: Roster) -> Agent | None:
+        """Who takes a role: the agent that `roles` names, else the first one of the roster with that role."""
+        named = self.roles.get(role)
+        return roster.agents.get(named) if named else roster.in_role(role)
+
+
+class _RosterFile(Section, frozen=True, kw_only=True):
+    agents: dict[str, AgentSettings]
+
+
+def parse_roster(text: str, *, name: str) -> Roster:
+    """A roster file (`agents: {name: fields}`), as the packaged one is.
+
+    Raises:
+        ConfigError: with `name:line:column`.
+    """
+    document = load(text, name=name)
+    settings = decode(document, _RosterFile)
+    _check_agents(document, settings.agents, Roster({}))
+    return make_roster(lay_over({}, settings.agents))
+
+
+def parse_config(text: str, *, packaged: Roster, name: str = FILE_NAME) -> Config:
+    """`coderun.yaml`, checked against the packaged roster it is laid over. An empty text is all defaults.
+
+    Raises:
+        ConfigError: the first thing that is wrong, as `name:line:column: key: what was found; what to write`.
+    """
+    document = load(text, name=name)
+    if document.data is None:
+        return Config()
+    config = decode(document, Config)
+    _check_agents(document, config.agents, packaged)
+    _check_roles(document, config, packaged)
+    _check_names(document, config)
+    _check_checks(document, config.checks)
+    _check_forge(document, config.forge)
+    return config
+
+
+def lay_over(packaged: Mapping[str, Agent], said: Mapping[str, AgentSettings]) -> dict[str, Agent]:
+    """`packaged` agents with the fields that were said in place of theirs; new names make new agents, at the end."""
+    agents = dict(packaged)
+    for name, settings in said.items():
+        agents[name] = _lay_agent(agents.get(name, Agent(name=name)), settings)
+    return agents
+
+
+def is_inside(path: str) -> bool:
+    """Whether `path` is relative and names something below where it is read from: no `..`, no control characters."""
+    parts = PurePosixPath(path)
+    return bool(parts.parts) and not parts.is_absolute() and ".." not in parts.parts and path.isprintable()
+
+
+def is_branch_name(text: str) -> bool:
+    """Whether git takes `text` as a branch name (git-check-ref-format), and no command takes it for an option."""
+    return bool(text) and len(text) <= 200 and not _BAD_BRANCH.search(text)  # noqa: PLR2004 - a file name's room, with refs/
+
+
+def shell_syntax(command: str) -> str:
+    """The first thing in `command` that only a shell would understand (`&&`, `|`, `$HOME`, `VAR=x` …), "" for nothing."""
+    bare = _SHELL_PARTS.sub("_", command)
+    found = re.search(r"&&|\|\||[|;<>&\n]", bare) or re.search(r"\$[A-Za-z_({]|`", _EXPANSIONS.sub("_", command))
+    return (found or re.match(r"\s*([A-Za-z_]\w*=\S*)", bare) or [""])[0].strip()
+
+
+def _lay_agent(under: Agent, said: AgentSettings) -> Agent:
+    fields = {key: value for key, value in _said(said).items() if key not in {"cli", "tools"}}
+    if isinstance(said.tools, ToolSettings):
+        fields["tools"] = msgspec.structs.replace(under.tools, **_said(said.tools))
+    if isinstance(said.cli, str):
+        fields["cli"] = CliConfig(cli_type=said.cli)
+    elif isinstance(said.cli, CliSettings):
+        other_cli = said.cli.cli_type is not UNSET and said.cli.cli_type != under.cli.cli_type
+        fields["cli"] = msgspec.structs.replace(CliConfig() if other_cli else under.cli, **_said(said.cli))
+    return msgspec.structs.replace(under, **fields)
+
+
+def _said(settings: Section) -> dict[str, Any]:
+    said = {field: getattr(settings, field) for field in settings.__struct_fields__}
+    return {field: value for field, value in said.items() if value is not UNSET}
+
+
+def _check_agents(document: Document, said: Mapping[str, AgentSettings], packaged: Roster) -> None:
+    for name, settings in said.items():
+        path: Path = ("agents", name)
+        if not is_dns_label(name):
+            message = "an agent's name needs lower-case letters, digits and '-' (not at its ends), at most 63"
+            raise document.error(path, message, key=True)
+        if isinstance(settings.cli, str) and settings.cli not in set(CliType):
+            known = [cli.value for cli in CliType]
+            near = did_you_mean(settings.cli, known)
+            raise document.error(
+                (*path, "cli"), f"there is no agent CLI {settings.cli!r}{near} (write one of: {listed(known)})"
+            )
+    agents = lay_over(packaged.agents, said)
+    for name in said:
+        _check_command(document, agents[name])
+    try:
+        make_roster(agents)
+    except ConfigError as error:
+        raise document.error(("agents",), str(error), key=True) from error
+
+
+def _check_command(document: Document, agent: Agent) -> None:
+    if agent.cli.cli_type != CliType.COMMAND:
+        return
+    command = agent.cli.settings.get("command")
+    if isinstance(command, list) and command and all(isinstance(word, str) and word for word in command):
+        return
+    message = (
+        "cli 'command' runs a program of yours; name it: cli: {cliType: command, settings: {command: [program, argument]}}"
+    )
+    raise document.error(("agents", agent.name, "cli"), message)
+
+
+def _check_roles(document: Document, config: Config, packaged: Roster) -> None:
+    known = lay_over(packaged.agents, config.agents)
+    for role, agent in config.roles.items():
+        if agent not in known:
+            message = f"there is no agent {agent!r}{did_you_mean(agent, known)} (known agents: {listed(known)})"
+            raise document.error(("roles", role), message)
+
+
+def _check_names(document: Document, config: Config) -> None:
+    if config.service and not is_dns_label(config.service):
+        raise document.error(("service",), f"{config.service!r} is no DNS label; write lower-case letters, digits and '-'")
+    if config.base_branch and not is_branch_name(config.base_branch):
+        raise document.error(("baseBranch",), f"{config.base_branch!r} cannot be a branch; write its plain name, like main")
+    if config.tasks.file and not is_inside(config.tasks.file):
+        message = f"{config.tasks.file!r} leads outside the repository; write a path relative to its root"
+        raise document.error(("tasks", "file"), message)
+    if config.pipeline == PACKAGED_PIPELINE:
+        return
+    if not is_inside(config.pipeline):
+        message = f"{config.pipeline!r} leads outside the repository; write `play`, or a path relative to its root"
+        raise document.error(("pipeline",), message)
+    if not config.pipeline.endswith((".yaml", ".yml")):
+        near = did_you_mean(config.pipeline, [PACKAGED_PIPELINE])
+        raise document.error(
+            ("pipeline",), f"there is no pipeline {config.pipeline!r}{near} (write `play`, or the path of a .yaml file)"
+        )
+
+
+def _check_checks(document: Document, checks: tuple[CheckSettings, ...]) -> None:
+    seen: dict[str, int] = {}
+    for index, check in enumerate(checks):
+        path: Path = ("checks", index)
+        if not check.name.strip() or not check.name.isprintable():
+            raise document.error((*path, "name"), "a check needs a name of one line")
+        if check.name in seen:
+            message = f"the name {check.name!r} is taken by checks[{seen[check.name]}]; give each check its own"
+            raise document.error((*path, "name"), message)
+        seen[check.name] = index
+        _check_run(document, (*path, "run"), check)
+
+
+def _check_run(document: Document, path: Path, check: CheckSettings) -> None:
+    if isinstance(check.run, str):
+        syntax = shell_syntax(check.run)
+        if syntax:
+            message = (
+                f"no shell runs this, so {syntax!r} would reach the program as it stands; write [sh, -c, '…'] or two checks"
+            )
+            raise document.error(path, message)
+    try:
+        command = check.command
+    except ValueError as error:
+        raise document.error(
+            path, f"{check.run!r} cannot be split into words ({error}); write a list: [program, argument]"
+        ) from error
+    if not command or not command[0] or any("\0" in word for word in command):
+        raise document.error(path, "the command is empty; write a program and its arguments")
+
+
+def _check_forge(document: Document, forge: ForgeSettings) -> None:
+    if forge.repository:
+        try:
+            parse_repository(forge.repository)
+        except ConfigError as error:
+            raise document.error(("forge", "repository"), str(error)) from error
+    if forge.url and not re.fullmatch(
+        r"https://[^\s/@]+(?:/\S*)?|http://(?:localhost|127\.0\.0\.1)(?::\d+)?(?:/\S*)?", forge.url
+    ):
+        message = f"{forge.url!r} is no usable address; write https://host (without credentials)"
+        raise document.error(("forge", "url"), message)
