@@ -1,8 +1,9 @@
 """Whole runs against the real local forge: its hooks take the runner's push, and what the runner says is there afterwards."""
 
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import NoReturn
 
 import msgspec
 import pytest
@@ -112,7 +113,10 @@ async def model(bench: Bench) -> AsyncIterator[ModelServer]:
 
 
 @pytest.mark.claude
-async def test_the_real_cli_brings_a_task_to_a_pull_request_on_the_local_forge(place: ForgeBench, model: ModelServer) -> None:
+async def test_the_real_cli_brings_a_task_to_a_pull_request_on_the_local_forge(
+    place: ForgeBench, model: ModelServer, leave_out: Callable[[str, str], NoReturn]
+) -> None:
+    program = find_claude(leave_out)
     hello = {"file_path": str(place.bench.tree / "hello.py"), "content": "print(1)"}
     add = {"command": "git add hello.py && git commit -q -m 'Say hello'", "description": "commit"}
     model.scripts["work"] = [
@@ -120,7 +124,7 @@ async def test_the_real_cli_brings_a_task_to_a_pull_request_on_the_local_forge(p
         [{"tool": "Bash", "input": add}],
         [{"text": 'Done.\n\n```json\n{"verdict": "done", "summary": "It says hello."}\n```'}],
     ]
-    cli = CliConfig(cli_type="claude", settings={"program": find_claude()})
+    cli = CliConfig(cli_type="claude", settings={"program": program})
     report = await place.run("rex", cli, prompt="SCRIPT:work")
 
     assert ending(report) == (RunPhase.SUCCEEDED, "Completed"), report.outcome.summary
