@@ -47,7 +47,9 @@ class TemplateError(Exception):
         if self.source_line.strip():
             shown, caret = _window(self.source_line, self.caret)
             parts += [f"    {shown}", f"    {caret}"]
-        parts += [f"  included from {caller}" for caller in self.callers]
+        parts += [f"  included from {caller}" for caller in self.callers[:SHOWN_NAMES]]
+        if len(self.callers) > SHOWN_NAMES:
+            parts.append(f"  … and {len(self.callers) - SHOWN_NAMES} more, the first from {self.callers[-1]}")
         return "\n".join(parts)
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeAlias
 
 from coderun.handlebars.errors import nearest
 from coderun.handlebars.limits import Limits
-from coderun.handlebars.values import UNDEFINED, property_name, same_context
+from coderun.handlebars.values import UNDEFINED, is_empty, property_name, same_context, truthy
 
 Partials: TypeAlias = "dict[str, Body]"
 _COUNT_EVERY: Final = 64
@@ -107,14 +107,16 @@ class Body:
         function: Callable[..., str],
         frame: Frame,
         scope: tuple[Any, ...],
-        inlines: Partials | None = None,
+        inlines: "Partials | None" = None,
     ) -> None:
         self.state = state
-        self.partials = partials
+        self.partials = {**partials, **inlines} if inlines else partials
         self.function = function
         self.frame = frame
         self.scope = scope
         self.inlines = inlines
+        for inline in (inlines or {}).values():
+            inline.partials = self.partials
 
     def __call__(self, context: Any, frame: Frame | None = None, block_params: Sequence[Any] = ()) -> str:
         inner = self.frame if frame is None else frame
@@ -154,6 +156,16 @@ def _timed(state: State, items: Iterable[tuple[Any, Any]]) -> Iterator[tuple[Any
     for item in items:
         state.check_deadline()
         yield item
+
+
+def otherwise(value: Any, instead: Callable[[], Any]) -> Any:
+    """`value`, or what the hook for missing helpers makes of a missing one."""
+    return instead() if value is None or value is UNDEFINED else value
+
+
+def truthy_or_zero(value: Any, zero_is_true: Any) -> bool:
+    """The condition of `{{#if value includeZero=…}}`."""
+    return not is_empty(value) if truthy(zero_is_true) else truthy(value)
 
 
 def push(context: Any, depths: Sequence[Any]) -> Sequence[Any]:
