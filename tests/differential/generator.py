@@ -71,7 +71,9 @@ class Generator:
         if kind < 0.82:
             return self._partial(depth, params)
         if kind < 0.84:
-            return chance.choice(["\\{{a}} ", "\\\\{{a}}", "{{{{raw}}}} {{x}} {{{{/raw}}}}", "{{{{raw}}}}\n{{{x}}}\n{{{{/raw}}}}\n"])
+            return chance.choice(
+                ["\\{{a}} ", "\\\\{{a}}", "{{{{raw}}}} {{x}} {{{{/raw}}}}", "{{{{raw}}}}\n{{{x}}}\n{{{{/raw}}}}\n"]
+            )
         return self._block(depth, params)
 
     def _tag(self, inside: str) -> str:
@@ -82,9 +84,12 @@ class Generator:
 
     def _mustache(self, params: tuple[str, ...]) -> str:
         value = self._path(params) if self.random.random() < 0.7 else self._call(2, params)
+        # A character goes before what is not escaped: handlebars.js adds unescaped values that stand side by side as numbers.
         if self.random.random() < 0.1:
-            return f"{{{{{{{value}}}}}}}"
-        return self._tag(self.random.choice(["", " ", "", "&"]) + value + self.random.choice(["", " "]))
+            return f".{{{{{{{value}}}}}}}"
+        if self.random.random() < 0.1:
+            return "." + self._tag(f"&{value}")
+        return self._tag(self.random.choice(["", " "]) + value + self.random.choice(["", " "]))
 
     def _path(self, params: tuple[str, ...]) -> str:
         chance = self.random
@@ -94,10 +99,25 @@ class Generator:
         if kind < 0.55:
             return chance.choice(NAMES)
         if kind < 0.7:
-            return chance.choice(["this", ".", "./name", "this.name", "this/a", "../name", "../this", "..", "../../name", "../a"])
+            return chance.choice(
+                ["this", ".", "./name", "this.name", "this/a", "../name", "../this", "..", "../../name", "../a"]
+            )
         if kind < 0.85:
-            return chance.choice(["deep.a.b.c", "deep.name", "list.length", "text.length", "rows.0.length", "map.x", "deep.[a].b.[c]", "gone.x.y"])
-        return chance.choice(["@index", "@key", "@first", "@last", "@root.name", "@../index", "@../key", "@root.deep.name", "@extra"])
+            return chance.choice(
+                [
+                    "deep.a.b.c",
+                    "deep.name",
+                    "list.length",
+                    "text.length",
+                    "rows.0.length",
+                    "map.x",
+                    "deep.[a].b.[c]",
+                    "gone.x.y",
+                ]
+            )
+        return chance.choice(
+            ["@index", "@key", "@first", "@last", "@root.name", "@../index", "@../key", "@root.deep.name", "@extra"]
+        )
 
     def _value(self, depth: int, params: tuple[str, ...]) -> str:
         chance = self.random
@@ -105,13 +125,26 @@ class Generator:
         if kind < 0.6 or depth <= 0:
             return self._path(params)
         if kind < 0.8:
-            return chance.choice(['"s"', "'t u'", "1", "0", "-2", "1.5", "true", "false", "null", "undefined", '""', '"}}"', "'\\''"])
+            return chance.choice(
+                ['"s"', "'t u'", "1", "0", "-2", "1.5", "true", "false", "null", "undefined", '""', '"}}"', "'\\''"]
+            )
         return f"({self._call(depth - 1, params)})"
 
     def _call(self, depth: int, params: tuple[str, ...]) -> str:
         chance = self.random
         name, count = chance.choice(
-            [("eq", 2), ("ne", 2), ("and", 2), ("or", 2), ("not", 1), ("default", 2), ("lookup", 2), ("concat", 3), ("show", 2), ("json", 1)],
+            [
+                ("eq", 2),
+                ("ne", 2),
+                ("and", 2),
+                ("or", 2),
+                ("not", 1),
+                ("default", 2),
+                ("lookup", 2),
+                ("concat", 3),
+                ("show", 2),
+                ("json", 1),
+            ],
         )
         arguments = [self._value(depth, params) for _ in range(count)]
         if name in {"eq", "ne"}:
@@ -119,7 +152,7 @@ class Generator:
         if name == "json":
             arguments = [chance.choice(NAMES)]
         if name == "concat":
-            arguments = [chance.choice(['"s"', "1", "c", "zero", "list", "text", "gone", "@index"]) for _ in range(count)]
+            arguments = [chance.choice(['"s"', "1", "c", "zero", "text", "gone", "@index"]) for _ in range(count)]
         if name == "lookup":
             arguments = [self._path(params), chance.choice(["0", '"name"', '"a"', "@index", "@key"])]
         if name == "show" and chance.random() < 0.5:
@@ -131,7 +164,9 @@ class Generator:
         arguments = chance.choice(["", "", " this", f" {chance.choice(NAMES)}", " name='given'", " deep a=1"])
         kind = chance.random()
         if kind < 0.5:
-            name = chance.choice(["line", "lines", "bare", "index", "dir/file", '"line"', '(concat "li" "ne")', '(lookup @root "gone2")'])
+            name = chance.choice(
+                ["line", "lines", "bare", "index", "dir/file", '"line"', '(concat "li" "ne")', '(lookup @root "gone2")']
+            )
             return chance.choice(SPACES) + self._tag(f"> {name}{arguments}") + chance.choice(SPACES)
         if kind < 0.85:
             name = chance.choice(["wrap", "wraptwice", "absent", "line"])
@@ -142,7 +177,9 @@ class Generator:
 
     def _block(self, depth: int, params: tuple[str, ...]) -> str:
         chance = self.random
-        kind = chance.choice(["if", "if", "if", "unless", "each", "each", "each", "with", "section", "inverse", "bold", "pick", "twice", "frame"])
+        kind = chance.choice(
+            ["if", "if", "if", "unless", "each", "each", "each", "with", "section", "inverse", "bold", "pick", "twice", "frame"]
+        )
         inner, names = params, ""
         if kind in {"each", "with", "frame"} and chance.random() < 0.4:
             fresh = tuple(f"p{len(params) + index}" for index in range(1 if kind == "with" else 2))

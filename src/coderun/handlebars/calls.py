@@ -150,7 +150,9 @@ class CallWriter:
 
     def hash(self, node: Call, scope: Scope) -> str:
         """The hash arguments of `node` as a dict display; handlebars.js leaves out a literal `undefined`."""
-        given = [(key, value) for key, value in node.hash.items() if not (isinstance(value, Literal) and value.value is UNDEFINED)]
+        given = [
+            (key, value) for key, value in node.hash.items() if not (isinstance(value, Literal) and value.value is UNDEFINED)
+        ]
         return f"{{{','.join([f'{key!r}:{self.value(value, scope)}' for key, value in given])}}}"
 
     def _options(self, name: str, node: Call, scope: Scope, block: Callable[[], str] | None) -> str:

@@ -269,7 +269,11 @@ def _kind(value: Any) -> str:
     names = {str: "a text", list: "a list", tuple: "a list"}
     if isinstance(value, Mapping):
         return "an object"
-    return names.get(type(value)) or f"the number {to_text(value)}" if not isinstance(value, (str, list, tuple)) else names[type(value)]
+    return (
+        names.get(type(value)) or f"the number {to_text(value)}"
+        if not isinstance(value, (str, list, tuple))
+        else names[type(value)]
+    )
 
 
 HELPERS: Final[Mapping[str, Helper]] = {

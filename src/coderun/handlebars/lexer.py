@@ -44,7 +44,7 @@ _TOKEN: Final = re.compile(
             ("open_paren", r"\("),
             ("close_paren", r"\)"),
             ("equals", "="),
-            ("string", r'''"(?:\\"|[^"])*"|'(?:\\'|[^'])*\''''),
+            ("string", r""""(?:\\"|[^"])*"|'(?:\\'|[^'])*\'"""),
             ("data", "@"),
             ("word", f"(?:true|false|undefined|null){_AFTER_LITERAL}"),
             ("number", rf"-?[0-9]+(?:\.[0-9]+)?{_AFTER_LITERAL}"),

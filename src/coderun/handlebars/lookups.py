@@ -47,7 +47,7 @@ def take_any(context: Any, parts: tuple[str, ...]) -> Any:
 
 def look_up(value: Any, key: Any) -> Any:
     """The helper `lookup`: a computed member."""
-    if isinstance(value, Mapping) or value:
+    if value or isinstance(value, (Mapping, list, tuple)):
         return member(value, property_name(key))
     return value
 

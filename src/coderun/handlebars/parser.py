@@ -10,7 +10,19 @@ from coderun.handlebars.errors import TemplateSyntaxError
 from coderun.handlebars.expressions import TagReader
 from coderun.handlebars.lexer import Lexer, Piece
 from coderun.handlebars.limits import Limits
-from coderun.handlebars.nodes import Block, Call, Candidate, Comment, Flags, Literal, Mustache, Partial, Program, Statement, Text
+from coderun.handlebars.nodes import (
+    Block,
+    Call,
+    Candidate,
+    Comment,
+    Flags,
+    Literal,
+    Mustache,
+    Partial,
+    Program,
+    Statement,
+    Text,
+)
 from coderun.handlebars.source import Source
 from coderun.handlebars.whitespace import trim_block, trim_program
 
@@ -162,9 +174,14 @@ class _Parser:
         if frame.kind in {_PARTIAL, _INLINE}:
             self._fail(piece.offset, f"stray {tag}: {_shown(frame)} has no inverse, opened at {self._opened(frame)}")
         if frame.links[-1].call is None:
-            self._fail(piece.offset, f"stray {tag}: the {{{{else}}}} of {_shown(frame)} came before it, opened at {self._opened(frame)}")
+            self._fail(
+                piece.offset,
+                f"stray {tag}: the {{{{else}}}} of {_shown(frame)} came before it, opened at {self._opened(frame)}",
+            )
         if frame.kind == _INVERSE and link.call:
-            self._fail(piece.offset, f"stray {tag}: {_shown(frame)} takes a plain {{{{else}}}}, opened at {self._opened(frame)}")
+            self._fail(
+                piece.offset, f"stray {tag}: {_shown(frame)} takes a plain {{{{else}}}}, opened at {self._opened(frame)}"
+            )
         frame.links.append(link)
         self._body = link.program.body
 

@@ -10,9 +10,7 @@ from typing import Final
 from coderun.handlebars.nodes import Block, Candidate, Flags, Partial, Program, Statement, Text
 
 # JavaScript's \s: without the file separators that Python strips, with the byte order mark that it does not.
-JS_SPACE: Final = (
-    "\t\n\v\f\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000\ufeff"
-)
+JS_SPACE: Final = "\t\n\v\f\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000\ufeff"
 _BLANKS: Final = " \t"
 
 
