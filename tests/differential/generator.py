@@ -8,6 +8,7 @@ from random import Random
 from typing import Any
 
 NAMES = ("a", "b", "c", "name", "list", "map", "deep", "zero", "empty", "none", "no", "yes", "text", "rows", "gone")
+SUBJECTS = ("list", "map", "deep", "rows", "deep.list", "yes", "deep.a", "@root.list", "@root.map")
 SPACES = ("", "", "", " ", "  ", "\n", "\n", "\n  ", " \n", "\r\n", "\t", "\n\n", "  \n  ")
 WORDS = ("x", "- ", '"k": ', "$HOME", "}", "{", "é", "a b", ";", "</p>", "`q`", "\\", "'", "=")
 PARTIALS = {
@@ -161,7 +162,7 @@ class Generator:
 
     def _partial(self, depth: int, params: tuple[str, ...]) -> str:
         chance = self.random
-        arguments = chance.choice(["", "", " this", f" {chance.choice(NAMES)}", " name='given'", " deep a=1"])
+        arguments = chance.choice(["", "", " this", f" {chance.choice(SUBJECTS)}", " name='given'", " deep a=1"])
         kind = chance.random()
         if kind < 0.5:
             name = chance.choice(
@@ -187,11 +188,16 @@ class Generator:
         if kind in {"section", "inverse"}:
             name = chance.choice(["list", "map", "deep", "yes", "no", "none", "gone", "zero", "empty", "rows", "deep.a"])
             mark = "#" if kind == "section" else "^"
-            return f"{self._tag(mark + name)}{self._body(depth - 1, params)}{self._else(depth, params, chain=False)}{self._tag('/' + name)}"
-        subject = "" if kind in {"bold", "twice", "frame"} else f" {self._value(1, params)}"
+            inverse = self._else(depth, params, chain=False)
+            return f"{self._tag(mark + name)}{self._body(depth - 1, params)}{inverse}{self._tag('/' + name)}"
+        subject = "" if kind in {"bold", "twice", "frame"} else f" {self._subject(kind, params)}"
         zero = " includeZero=true" if kind == "if" and chance.random() < 0.1 else ""
         opener = self._tag(f"#{kind}{subject}{zero}{names}")
         return f"{opener}{self._body(depth - 1, inner)}{self._else(depth, params, chain=True)}{self._tag('/' + kind)}"
+
+    def _subject(self, kind: str, params: tuple[str, ...]) -> str:
+        # Nothing here gives a null context, or a number inside a list of that number: see differences.py.
+        return self._value(1, params) if kind in {"if", "unless", "pick"} else self.random.choice([*SUBJECTS, *params])
 
     def _else(self, depth: int, params: tuple[str, ...], *, chain: bool) -> str:
         chance = self.random
@@ -199,7 +205,7 @@ class Generator:
         if chain and chance.random() < 0.3:
             for _ in range(chance.choice([1, 1, 2, 3])):
                 kind = chance.choice(["if", "if", "if", "unless", "each", "with", "pick"])
-                text += f"{self._tag(f'else {kind} {self._value(1, params)}')}{self._body(depth - 2, params)}"
+                text += f"{self._tag(f'else {kind} {self._subject(kind, params)}')}{self._body(depth - 2, params)}"
         if chance.random() < 0.4:
             text += self._tag(chance.choice(["else", " else ", "^"])) + self._body(depth - 1, params)
         return text

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 HERE = Path(__file__).parent
 TIMEOUT = 300
@@ -64,7 +64,7 @@ class Reference:
             encoding="utf-8",
         )
 
-    def __enter__(self) -> "Reference":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -1,8 +1,9 @@
 """A Handlebars engine that compiles a template to one Python function: text in, text out, no I/O.
 
-The dialect is handlebars.js 4.7, described for users in `docs/handlebars.md`. This package knows nothing of the rest of coderun.
-A source is read by `lexer`, `expressions` and `parser` (which trims with `whitespace`), written as Python by `compiler`, `calls`,
-`scope` and `writer`, and run with `runtime`, `lookups`, `values` and `helpers`; `failures` finds the place of an error.
+The dialect is handlebars.js 4.7, described for users in `docs/handlebars.md`. This package knows nothing of the rest.
+A source is read by `lexer`, `expressions` and `parser` (which trims with `whitespace`), and written as Python by `compiler`,
+`statements`, `calls`, `scope` and `writer`. The result runs with `runtime`, `lookups`, `values` and `helpers`; `failures` finds
+the place of an error.
 """
 
 from coderun.handlebars.errors import HelperError, TemplateError, TemplateRenderError, TemplateSyntaxError

@@ -19,6 +19,7 @@ from coderun.handlebars.values import UNDEFINED
 BLOCKS: Final = frozenset({"if", "unless", "each", "with", "raw"})
 BUILT_IN: Final = BLOCKS | {"lookup"}
 HOOKS: Final = frozenset({"helperMissing", "blockHelperMissing"})
+# Deeper calls get names, since Python limits how deep parentheses nest.
 MAX_HEIGHT: Final = 12
 _LOOKUP_ARGUMENTS: Final = 2
 
@@ -128,14 +129,15 @@ class CallWriter:
         if helper is None:
             return self._built_in(node, scope, printed=printed)
         self.marks.append(node)
-        function = self._function(name, helper)
+        function = self.function(name, helper)
         if isinstance(helper, OptionsHelper):
             return f"\n{function}({self._options(name, node, scope, block)}{self._arguments(node, scope, hash_too=False)})"
         if block is not None and self.strict:
             self._fail(node.offset, f"the helper {name!r} takes no block: write {{{{#if ({name} …)}}}}")
         return f"\n{function}({self._arguments(node, scope, needed=helper in ours.NEEDS_VALUES)})"
 
-    def _function(self, name: str, helper: Helper) -> str:
+    def function(self, name: str, helper: Helper) -> str:
+        """The name under which generated code calls `helper`."""
         known = self._names.get(name)
         if known is None:
             known = self._names[name] = f"h{len(self._names)}"
@@ -173,7 +175,7 @@ class CallWriter:
         hook = self.helpers.get("helperMissing")
         if hook is not None:
             self.marks.append(node)
-            function = self._function("helperMissing", hook)
+            function = self.function("helperMissing", hook)
             first = self._options(name, node, scope, block) if isinstance(hook, OptionsHelper) else ""
             return f"\n{function}({first}{self._arguments(node, scope, hash_too=not first)})"
         if self.strict:

@@ -127,7 +127,7 @@ class TagReader:
             number = float(token.text)
             exact = number.is_integer() and abs(number) < _EXACT
             return Literal(token.offset, number_text(number), int(number) if exact else number)
-        self._fail(token.offset, f"expected a name or a value, found {_shown(token)}")
+        return self._fail(token.offset, f"expected a name or a value, found {_shown(token)}")
 
     def _path(self, *, data: bool, offset: int) -> Path:
         original, parts, depth, scoped, separator = "@" if data else "", [], 0, False, ""

@@ -164,7 +164,7 @@ def uppercase(value: Any, /) -> str:
 def default(*values: Any) -> Any:
     """The first argument that is present: not missing, null or "". False and 0 are present."""
     for value in values:
-        if value is not None and value is not UNDEFINED and value != "":  # noqa: PLC1901 - 0 and false are present
+        if value is not None and value is not UNDEFINED and value != "":
             return value
     return values[-1] if values else UNDEFINED
 
@@ -223,7 +223,7 @@ def concat(*values: Any) -> str:
 
 
 def shellquote(value: Any, /) -> str:
-    """The text as one word of a POSIX shell, the elements of a list as one word each; a NUL byte cannot be passed to a program."""
+    """The text as one word of a POSIX shell, the elements of a list as one word each; a NUL byte is an error."""
     if isinstance(value, (list, tuple)):
         return " ".join([_word(item) for item in value])
     return _word(value)
@@ -266,14 +266,11 @@ def _kind(value: Any) -> str:
         return "undefined" if value is UNDEFINED else "null"
     if isinstance(value, bool):
         return "true" if value else "false"
-    names = {str: "a text", list: "a list", tuple: "a list"}
+    if isinstance(value, str):
+        return "a text"
     if isinstance(value, Mapping):
         return "an object"
-    return (
-        names.get(type(value)) or f"the number {to_text(value)}"
-        if not isinstance(value, (str, list, tuple))
-        else names[type(value)]
-    )
+    return "a list" if isinstance(value, (list, tuple)) else f"the number {to_text(value)}"
 
 
 HELPERS: Final[Mapping[str, Helper]] = {

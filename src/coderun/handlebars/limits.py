@@ -9,8 +9,9 @@ from dataclasses import dataclass
 class Limits:
     """The bounds of reading and rendering one template. The defaults suit templates that a stranger wrote.
 
-    `source_bytes` counts UTF-8. `nesting` counts open blocks, links of an else chain and parentheses. `output_chars` bounds what
-    one rendering returns; `steps` counts turns of loops and calls of partials, so that a rendering that prints nothing ends as
+    `source_bytes` counts UTF-8. `nesting` counts open blocks, links of an else chain and parentheses. `output_chars` bounds
+    what one rendering returns;
+    `steps` counts turns of loops and calls of partials, so that a rendering that prints nothing ends as
     well. `deadline_seconds` is checked between steps against `clock`; None sets no deadline.
     """
 

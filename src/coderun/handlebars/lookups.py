@@ -1,7 +1,7 @@
 """Look-ups and printing, in the variants that a template's settings call for; generated code calls them by one-letter names.
 
-`need` raises where a variable is missing and the template is strict. `take` is for arguments: a missing last segment is
-undefined, a missing segment before it is an error in a strict template.
+`need` raises where a variable is missing. `take` is for arguments of strict templates: a missing last segment is undefined, a
+missing segment before it is an error.
 """
 
 from collections.abc import Callable, Mapping
@@ -84,8 +84,8 @@ def printer(escape: Escape | None, *, strict: bool) -> Callable[[Any], str]:
 def namespace(escape: Escape | None, *, strict: bool) -> dict[str, Any]:
     """The look-ups by the names generated code knows them by.
 
-    `s` and `S` print a path of one and of more segments, `u` and `U` without escaping; `g` and `G` take an argument, `q` and `Q`
-    one that must be there; `T` and `V` print any value, `V` without escaping.
+    `s` and `S` print a path of one and of more segments, `u` and `U` without escaping; `g` and `G` take an argument, `q` and
+    `Q` one that must be there; `T` and `V` print any value, `V` without escaping.
     """
     text, plain = printer(escape, strict=strict), to_text_strict if strict else to_text
     whole = need if strict else take_any
@@ -108,7 +108,7 @@ def _printing(
         if type(context) is dict and key in context:
             value = context[key]
             if type(value) is as_it_is:
-                return value  # type: ignore[no-any-return]
+                return value
             return text(value)
         return text(whole(context, (key,)))
 

@@ -68,7 +68,7 @@ class Flags:
 
 @dataclass(slots=True)
 class Candidate:
-    """What a statement tells its surroundings about whitespace: its outer `~`, and which of its ends may stand alone on a line."""
+    """What a statement tells its surroundings: its outer `~`, and which of its ends may stand alone on a line."""
 
     flags: Flags
     opens: bool = False

@@ -16,7 +16,6 @@ from coderun.handlebars.nodes import (
     Candidate,
     Comment,
     Flags,
-    Literal,
     Mustache,
     Partial,
     Program,
@@ -28,9 +27,9 @@ from coderun.handlebars.whitespace import trim_block, trim_program
 
 _SECTION: Final = "section"
 _INVERSE: Final = "inverse section"
-_INLINE: Final = "inline partial"
-_PARTIAL: Final = "partial block"
-RAW: Final = "raw block"
+INLINE_PARTIAL: Final = "inline partial"
+PARTIAL_BLOCK: Final = "partial block"
+RAW_BLOCK: Final = "raw block"
 
 
 class _Link:
@@ -131,11 +130,11 @@ class _Parser:
         call = reader.call(call_as_name=piece.kind == "partial_block")
         params = reader.block_params() if piece.kind != "partial_block" else ()
         flags = Flags(piece.text[2] == "~", reader.close("close").text[0] == "~")
-        kind = {"open_inverse": _INVERSE, "partial_block": _PARTIAL}.get(piece.kind, _SECTION)
+        kind = {"open_inverse": _INVERSE, "partial_block": PARTIAL_BLOCK}.get(piece.kind, _SECTION)
         if piece.text.endswith("*"):
-            kind = _INLINE
+            kind = INLINE_PARTIAL
             self._check_inline(piece, call)
-        if kind == _PARTIAL:
+        if kind == PARTIAL_BLOCK:
             self._check_partial(call)
         self._deepen(piece)
         self._push(_Frame(kind, piece, call, _Link(call, flags, Program(block_params=params))))
@@ -171,7 +170,7 @@ class _Parser:
         if not self._frames:
             self._fail(piece.offset, f"stray {tag}: no block is open")
         frame = self._frames[-1]
-        if frame.kind in {_PARTIAL, _INLINE}:
+        if frame.kind in {PARTIAL_BLOCK, INLINE_PARTIAL}:
             self._fail(piece.offset, f"stray {tag}: {_shown(frame)} has no inverse, opened at {self._opened(frame)}")
         if frame.links[-1].call is None:
             self._fail(
@@ -208,7 +207,7 @@ class _Parser:
         reader.close("close_raw")
         body: list[Statement] = []
         body += [Text(text.offset, text.text, text.text) for text in self._lexer.raw_body(call.original, piece.offset)]
-        block = Block(piece.offset, RAW, call, Program(body), None, Flags(), None, Flags(), Candidate(Flags()))
+        block = Block(piece.offset, RAW_BLOCK, call, Program(body), None, Flags(), None, Flags(), Candidate(Flags()))
         block.candidate = trim_block(block)
         self._body.append(block)
 
@@ -255,9 +254,6 @@ def _closing(frame: _Frame) -> str:
     return f"{{{{/{frame.call.original}}}}}"
 
 
-def is_literal_name(call: Call) -> str | None:
+def literal_name(call: Call) -> str | None:
     """The name of a partial that is written out; None where an expression computes it."""
     return None if isinstance(call.name, Call) else call.name.original
-
-
-__all__ = ["RAW", "Literal", "is_literal_name", "parse"]

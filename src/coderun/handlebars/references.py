@@ -6,7 +6,7 @@ from typing import Final
 
 from coderun.handlebars.calls import BUILT_IN
 from coderun.handlebars.nodes import Block, Call, Expression, Literal, Mustache, Partial, Path, Program, Statement
-from coderun.handlebars.parser import is_literal_name
+from coderun.handlebars.parser import INLINE_PARTIAL, PARTIAL_BLOCK, literal_name
 
 _OPEN: Final = "?"
 
@@ -24,9 +24,9 @@ class PartialCall:
 class References:
     """Names that a template uses, sorted.
 
-    A variable is a path from the root context: `tasks` and `tasks[].title` for `{{#each tasks}}{{title}}{{/each}}`, `@level` for
-    a data variable; one that starts with `?.` hangs on a value that only rendering knows. `inlines` are the inline partials the
-    template declares; `partial_calls` are the calls with a literal name, `dynamic` tells that there are others.
+    A variable is a path from the root context: `tasks` and `tasks[].title` for `{{#each tasks}}{{title}}{{/each}}`, `@level`
+    for a data variable; one that starts with `?.` hangs on a value that only rendering knows. `inlines` are the inline partials
+    the template declares; `partial_calls` are the calls with a literal name, `dynamic` tells that there are others.
     """
 
     variables: tuple[str, ...]
@@ -95,9 +95,9 @@ class _Collector:
 
     def _block(self, node: Block, place: _Place) -> None:
         inner = place
-        if node.kind == "partial block":
+        if node.kind == PARTIAL_BLOCK:
             self._partial(node.call, place, optional=True)
-        elif node.kind == "inline partial":
+        elif node.kind == INLINE_PARTIAL:
             name = node.call.params[0]
             self._inlines |= {name.original} if isinstance(name, Literal) else set()
             inner = place.enter(_OPEN, {})
@@ -123,7 +123,7 @@ class _Collector:
         return place.enter(path, params | dict.fromkeys(names[:1], path))
 
     def _partial(self, call: Call, place: _Place, *, optional: bool) -> None:
-        name = is_literal_name(call)
+        name = literal_name(call)
         if name is None:
             self._dynamic = True
             self._read(call.name, place)

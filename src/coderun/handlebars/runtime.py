@@ -119,6 +119,7 @@ class Body:
             inline.partials = self.partials
 
     def __call__(self, context: Any, frame: Frame | None = None, block_params: Sequence[Any] = ()) -> str:
+        """The text for `context`, with the data variables of `frame`."""
         inner = self.frame if frame is None else frame
         return self.function(self.state, self.partials, inner, context, block_params, *self.scope)
 

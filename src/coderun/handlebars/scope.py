@@ -74,7 +74,7 @@ class Scope:
         return f"{self.depths}{'[1]' * steps}[0]" if steps else self.context
 
     def data(self, name: str, steps: int) -> tuple[str, bool]:
-        """The expression for `@name` after `steps` times `../`, and whether it is the value itself (else the frame to look in)."""
+        """An expression for `@name` after `steps` times `../`, and whether it is the value (else the frame to look in)."""
         if name == "root" and not steps:
             return "R.root", True
         frames = list(self.frames)

@@ -146,10 +146,10 @@ class Template:
             limits=limits or Limits(),
             keep_github_expressions=keep_github_expressions,
         )
-        library = Library(partials or {}, settings)
-        self._link(Unit(name, source, settings), library)
+        self.link(Unit(name, source, settings), Library(partials or {}, settings))
 
-    def _link(self, unit: Unit, library: Library) -> None:
+    def link(self, unit: Unit, library: Library) -> None:
+        """Makes this the template of `unit`, whose partials are in `library`."""
         self._unit = unit
         self._library = library
         if library.settings.strict:
@@ -159,7 +159,7 @@ class Template:
     def of(cls, unit: Unit, library: Library) -> "Template":
         """The template of a compiled unit of `library`."""
         template = cls.__new__(cls)
-        template._link(unit, library)
+        template.link(unit, library)
         return template
 
     @property
@@ -178,7 +178,7 @@ class Template:
         return {unit.source.name: unit.references for unit in self._library.reached(self._unit)}
 
     def render(self, context: Any, data: Mapping[str, Any] | None = None) -> str:
-        """The text for `context`; `data` are variables that the template reads as `@name`. Raises `TemplateRenderError`."""
+        """The text for `context`; `data` are what it reads as `@name`. Raises `TemplateRenderError`."""
         library = self._library
         frame = Frame(None, {"root": context, **(data or {})})
         state = State(library.settings.limits, frame["root"], library.find, library.names)
@@ -199,8 +199,8 @@ class _Cache:
 class Environment:
     """Templates that are each other's partials, made from `{name: source}`, each compiled once.
 
-    The settings are those of `Template`. May be used by many threads; registering a partial or a helper is seen by the templates
-    taken afterwards.
+    The settings are those of `Template`. May be used by many threads; registering a partial or a helper is seen by the
+    templates taken afterwards.
     """
 
     def __init__(

@@ -44,7 +44,7 @@ class SafeString(str):
 
 
 def escape_html(text: str) -> str:
-    """`text` with the seven characters replaced that handlebars.js replaces: `& < > " ' \\` =`."""
+    """`text` with the characters replaced that handlebars.js replaces: ampersand, angle brackets, quotes, backtick and `=`."""
     return text.translate(_HTML)
 
 
@@ -131,7 +131,7 @@ def _text(value: Any, depth: int, *, strict: bool) -> str:
 
 
 def number_text(value: float) -> str:
-    """A float as JavaScript's Number::toString writes it (ECMA-262, 6.1.6.1.20): shortest digits, exponents from 1e21 and below 1e-6."""
+    """A float as JavaScript writes it (ECMA-262, Number::toString): shortest digits, exponents from 1e21 and below 1e-6."""
     if math.isnan(value):
         return "NaN"
     if math.isinf(value):

@@ -10,7 +10,10 @@ from typing import Final
 from coderun.handlebars.nodes import Block, Candidate, Flags, Partial, Program, Statement, Text
 
 # JavaScript's \s: without the file separators that Python strips, with the byte order mark that it does not.
-JS_SPACE: Final = "\t\n\v\f\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000\ufeff"
+JS_SPACE: Final = (
+    "\t\n\v\f\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
+    "\u2028\u2029\u202f\u205f\u3000\ufeff"
+)
 _BLANKS: Final = " \t"
 
 
@@ -136,10 +139,8 @@ def _strip_start(body: Sequence[Statement], index: int, *, everything: bool = Fa
     text = body[index]
     if not isinstance(text, Text) or (text.right_stripped and not everything):
         return
-    if everything:
-        value = text.value.lstrip(JS_SPACE)
-    else:
-        value = text.value.lstrip(_BLANKS).removeprefix("\r").removeprefix("\n")
+    blanks = text.value.lstrip(_BLANKS)
+    value = text.value.lstrip(JS_SPACE) if everything else blanks.removeprefix("\r").removeprefix("\n")
     text.right_stripped = value != text.value
     text.value = value
 
