@@ -1,4 +1,4 @@
-"""Random templates and data for the comparison with handlebars.js, from a seeded source of chance.
+"""Random templates and data for the comparison with handlebars.js, from a source of chance.
 
 What it leaves out are the constructs of `differences.py`, where the two are meant to differ.
 """
@@ -26,8 +26,8 @@ PARTIALS = {
 class Generator:
     """Makes one template after the other."""
 
-    def __init__(self, seed: int) -> None:
-        self.random = Random(seed)
+    def __init__(self, chance: Random) -> None:
+        self.random = chance
 
     def data(self) -> dict[str, Any]:
         """A context with members of every JSON type; some names are missing now and then."""

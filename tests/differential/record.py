@@ -1,4 +1,4 @@
-"""Asks handlebars.js for the answer to every case of `cases.json` and writes it beside the case, to be read in review.
+"""Asks handlebars.js for the answer to every case of `cases.json` and writes it there: `python -m tests.differential.record`.
 
 The tests hold coderun.handlebars to the recorded answers everywhere, and the record to handlebars.js where node is there.
 """
@@ -26,12 +26,14 @@ def request(case: dict[str, Any]) -> dict[str, Any]:
 def write(path: Path, kept: dict[str, Any]) -> None:
     """Writes the file with one case a line."""
     lines = ",\n".join(json.dumps(case, ensure_ascii=True) for case in kept["cases"])
-    path.write_text(f'{{"context": {json.dumps(kept["context"], ensure_ascii=True)},\n"cases": [\n{lines}\n]}}\n', encoding="utf-8")
+    path.write_text(
+        f'{{"context": {json.dumps(kept["context"], ensure_ascii=True)},\n"cases": [\n{lines}\n]}}\n', encoding="utf-8"
+    )
 
 
 def main() -> None:
     """Records the answers."""
-    from reference import Reference, installed  # noqa: PLC0415 - needs node, which reading the cases does not
+    from tests.differential.reference import Reference, installed  # noqa: PLC0415 - needs node, reading does not
 
     kept = json.loads(CASES.read_text(encoding="utf-8"))
     with Reference(installed()) as reference:

@@ -142,9 +142,12 @@ class TagReader:
                     self._fail(token.offset, f"invalid path {shortened(original)!r}: {part!r} may stand at the start only")
                 scoped = scoped or not data
                 depth += part == ".."
-            if self._tokens[self._at].kind != "sep":
+            following = self._tokens[self._at]
+            if following.kind == "id" and following.offset == token.offset + len(token.text):
+                self._fail(following.offset, f"unexpected {following.text!r} after {shortened(original)!r}")
+            if following.kind != "sep":
                 return Path(offset, original, tuple(parts), depth, data=data, scoped=scoped)
-            separator = self._tokens[self._at].text
+            separator = following.text
             self._at += 1
 
     def _segment_token(self, separator: str) -> Token:

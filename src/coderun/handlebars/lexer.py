@@ -176,7 +176,7 @@ class Lexer:
         while True:
             token = match(text, position)
             if token is None:
-                self._unreadable(start, opener, position)
+                self._unreadable(start, opener, position, found)
             kind = str(token.lastgroup)
             if kind != "space":
                 found.append(Token(kind, token.group(), position))
@@ -188,8 +188,12 @@ class Lexer:
                 self._position = position
                 return found
 
-    def _unreadable(self, start: int, opener: str, position: int) -> NoReturn:
+    def _unreadable(self, start: int, opener: str, position: int, found: list[Token]) -> NoReturn:
         text = self._text
+        for token in found:
+            if token.kind == "string" and "\n" in token.text and "}}" in token.text:
+                # It swallowed the end of its tag and ended at a quote that opens another string.
+                self._fail(token.offset, f"unclosed string: {token.text[0]} is missing")
         char = text[position : position + 1]
         if not char or text.startswith("{{", position):
             self._fail(start, f"unclosed tag '{_head(text, start, opener)}': '{_closing(opener)}' is missing")

@@ -31,10 +31,13 @@ def need_value(value: Any) -> Any:
 
 def take(context: Any, parts: tuple[str, ...]) -> Any:
     """The value at `parts`, undefined where the last segment is missing; one before it must be there."""
-    value = need(context, parts[:-1])
-    if value is UNDEFINED or (value is None and len(parts) > 1):
-        raise MissingError(value, parts, len(parts) - 1)
-    return member(value, parts[-1])
+    value, last = context, len(parts) - 1
+    for index, key in enumerate(parts):
+        inner = member(value, key)
+        if inner is UNDEFINED and (index < last or value is UNDEFINED or (value is None and index)):
+            raise MissingError(value, parts, index)
+        value = inner
+    return value
 
 
 def take_any(context: Any, parts: tuple[str, ...]) -> Any:
