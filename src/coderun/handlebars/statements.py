@@ -1,7 +1,7 @@
 """Writes statements: texts, blocks, partials, and the functions that bodies of blocks become.
 
-`if`, `unless`, `each` and `with` become Python's own `if` and `for`; the body of any other block is a function of its own that is
-called through a `Body`. Programs that nest too deeply for Python, or are too long to compile quickly, go on in another function.
+`if`, `unless`, `each` and `with` become Python's own `if` and `for`; the body of any other block is a function of its own that
+is called through a `Body`. Programs that nest too deeply for Python, or are too long to compile quickly, go on in another one.
 """
 
 from dataclasses import dataclass
