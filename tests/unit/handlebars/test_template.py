@@ -40,8 +40,8 @@ def test_a_value_is_printed_as_it_is_without_an_escape(text: str) -> None:
 def test_text_of_a_template_never_becomes_code(text: str, key: str) -> None:
     safe = text.replace("{", "").replace("\\", "").replace('"', "")
     segment = key.replace("]", "").replace("\\", "")
-    template = Template(f'{safe}{{{{concat "{safe}" [{segment}]}}}}{safe}')
-    assert template.render({segment: "v"}) == f"{safe}{safe}v{safe}"
+    template = Template(f'{safe}{{{{concat "{safe}" [{segment}]}}}} {safe}')
+    assert template.render({segment: "v"}) == f"{safe}{safe}v {safe}"
 
 
 def test_generated_code_reaches_no_builtins() -> None:
