@@ -1,4 +1,4 @@
-"""Random worlds: whatever agents, people, forges and crashes do, `decide` keeps its promises and the play can always end well."""
+"""Random worlds: whatever agents, people and crashes do, `decide` keeps its promises and the play can always end well."""
 
 import copy
 import os
@@ -325,9 +325,10 @@ class PlayWorld(RuleBasedStateMachine):
 
 
 PlayWorld.TestCase.settings = PROFILE
-TestPlayWorld = pytest.mark.timeout(600)(PlayWorld.TestCase)
+TestPlayWorld = pytest.mark.lesson(20, 21)(pytest.mark.timeout(600)(PlayWorld.TestCase))
 
 
+@pytest.mark.lesson(11, 21)
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda schedule: schedule.__name__)
 def test_a_task_that_nobody_disturbs_is_merged_by_one_run_of_each_agent_however_often_one_looks(schedule: object) -> None:
     world = World()

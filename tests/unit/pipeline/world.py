@@ -65,7 +65,7 @@ class World:
     pipeline: Pipeline = PACKAGED
     roster: Roster = ROSTER
     agents: dict[str, Agent] = field(default_factory=lambda: dict(AGENTS))
-    rules: Rules = Rules(attempts=2, backoff=10.0, settle=5.0, checks_grace=60.0)
+    rules: Rules = field(default_factory=lambda: Rules(attempts=2))
     now: datetime = START
     commits: int = 0
     ids: int = 0
