@@ -216,6 +216,8 @@ class Controller:
             self._slow.add(Key(Kind.CHECKS, str(hint.number)))
         for task in hint.tasks:
             plays.update(self._view.plays_of_task(task))
+        # A base that moves may conflict with what is to be merged into it.
+        plays.update(self._view.plays_into(hint.branch))
         if hint.number is not None and not plays:
             # A pull request nobody is bound to yet may be the one an open play waits for.
             plays.update(self._view.unbound())
