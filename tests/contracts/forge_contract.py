@@ -46,7 +46,7 @@ class ForgePlace(Protocol):
         force: bool = False,
         message: str = "work",
     ) -> str:
-        """Commit files on a branch (made from the base, or from `start`) and push it as an agent ("" = the person); the commit."""
+        """Commit files on a branch (from the base, or from `start`), push it as an agent ("" = the person); the commit."""
         ...
 
     def delete_branch(self, branch: str) -> None:

@@ -6,8 +6,6 @@ import sys
 from coderun.agent.main import main
 
 if __name__ == "__main__":
-    code = main(sys.argv[1:])
-    sys.stdout.flush()
-    sys.stderr.flush()
+    exit_code = main(sys.argv[1:])
     # The report is written: a thread that still hangs somewhere must not keep the locks of this run.
-    os._exit(code)
+    os._exit(exit_code)

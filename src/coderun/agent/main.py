@@ -4,20 +4,20 @@ Reads the clock and the arguments, so that nothing below has to. What is heavy (
 when it is this process's turn to run the job.
 """
 
-import argparse
 import contextlib
-import importlib
 import os
+import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import cast
 
-from coderun.agent.stop import StopSignal
-from coderun.agent.supervisor import Notice, Perform, Places, Programs, Supervision, supervise
+from coderun.agent.stop import Notice, StopSignal
+from coderun.agent.supervisor import Perform, Places, Programs, Supervision, supervise
 from coderun.model.coderun import RunReport
 from coderun.plan.order import RunOrder
 from coderun.runtime.runfolder import RunFolder
+
+_OPTIONS = ("--run", "--workspace")
 
 
 def main(argv: Sequence[str], *, perform: Perform | None = None) -> int:
@@ -28,14 +28,16 @@ def main(argv: Sequence[str], *, perform: Perform | None = None) -> int:
     """
     notice = Notice()
     notice.listen()
-    arguments = _parser().parse_args(argv)
-    run = RunFolder(path=Path(arguments.run).resolve())
+    places = _read(argv)
+    if places is None:
+        return _refuse(f"it needs {' and '.join(f'{option} DIR' for option in _OPTIONS)}, and got: {list(argv)}")
+    run = RunFolder(path=places[0])
     if not run.prepared.is_file():
-        _parser().error(f"{run.path} is not a run folder that was prepared: it has no job.json")
+        return _refuse(f"{run.path} is not a run folder that was prepared: it has no job.json")
     _mark(run)
     supervision = Supervision(
         run=run,
-        workspace=Path(arguments.workspace).resolve(),
+        workspace=places[1],
         perform=perform or _work,
         wake=_wake,
         clock=lambda: datetime.now(UTC),
@@ -43,11 +45,17 @@ def main(argv: Sequence[str], *, perform: Perform | None = None) -> int:
     return supervise(supervision, notice)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="coderun agent", description="Supervise one run. Started by coderun itself.")
-    parser.add_argument("--run", required=True, help="the run folder")
-    parser.add_argument("--workspace", required=True, help="the workspace folder")
-    return parser
+def _read(argv: Sequence[str]) -> tuple[Path, Path] | None:
+    # By hand: importing argparse is a tenth of this program's start, and only a runtime writes this command line.
+    values = dict(zip(argv[::2], argv[1::2], strict=False))
+    if len(argv) != 2 * len(_OPTIONS) or set(values) != set(_OPTIONS):
+        return None
+    return Path(values["--run"]).resolve(), Path(values["--workspace"]).resolve()
+
+
+def _refuse(why: str) -> int:
+    sys.stderr.write(f"coderun agent (started by coderun itself, for one run) cannot start: {why}\n")
+    return 2
 
 
 def _mark(run: RunFolder) -> None:
@@ -60,9 +68,12 @@ def _mark(run: RunFolder) -> None:
 
 
 async def _work(order: RunOrder, places: Places, programs: Programs, stop: StopSignal) -> RunReport:
-    perform = cast("Perform", importlib.import_module("coderun.agent.entry").perform)
+    from coderun.agent.entry import perform  # noqa: PLC0415 - heavy: loaded once the run is known to be ours
+
     return await perform(order, places, programs, stop)
 
 
 def _wake(folder: Path) -> None:
-    importlib.import_module("coderun.store.wake").Waker(folder).wake()
+    from coderun.store.wake import Waker  # noqa: PLC0415 - needed at the end only
+
+    Waker(folder).wake()

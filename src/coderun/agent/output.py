@@ -1,7 +1,7 @@
 """What a run says: bytes cut into lines, and the files that keep them.
 
-Both have an upper bound, because what an agent prints is not ours to trust. Nothing here is quoted: whoever shows it on a
-terminal does that.
+Both have an upper bound, because what an agent prints is not ours to trust; and what goes into the file for people can do
+nothing to their terminals.
 """
 
 import contextlib
@@ -15,6 +15,13 @@ MAX_LINE = 1024 * 1024
 MAX_OUTPUT = 256 * 1024 * 1024
 LINE_CUT = b" [coderun: the line was cut here]"
 OUTPUT_CUT = b"[coderun: the output was cut here, there was more than %d MiB]\n"
+
+
+def visible(text: str) -> str:
+    """`text` on one line, with all that does not print (control characters, line ends, changes of direction) as escapes."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c == "\t" else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 class LineSplitter:
@@ -104,13 +111,13 @@ class Journal:
         clean = {key: self.redact(value) if isinstance(value, str) else value for key, value in fields.items()}
         self._write(name, clean)
         details = " ".join(f"{key}={value}" for key, value in clean.items())
-        self._output.line(f"coderun: {name} {details}".rstrip().encode("utf-8", "replace"))
+        self._output.line(visible(f"coderun: {name} {details}".rstrip()).encode("utf-8", "replace"))
 
     def line(self, text: str) -> None:
         """Note a line of a program."""
         clean = self.redact(text)
         self._write("output", {"line": clean})
-        self._output.line(clean.encode("utf-8", "replace"))
+        self._output.line(visible(clean).encode("utf-8", "replace"))
 
     def _write(self, name: str, fields: dict[str, str | float | bool]) -> None:
         entry = {"at": self._clock(), "event": name, **fields}

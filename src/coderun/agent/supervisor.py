@@ -7,12 +7,11 @@ agent CLIs. It owns the run's locks, its processes, its end and its report. It n
 import asyncio
 import contextlib
 import os
-import signal
 import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -22,7 +21,7 @@ import msgspec
 from coderun.agent import ending
 from coderun.agent.output import Journal, OutputFile
 from coderun.agent.program import OnLine, ProgramEnd, run_program
-from coderun.agent.stop import StopCause, StopSignal
+from coderun.agent.stop import Notice, StopCause, StopSignal
 from coderun.model.coderun import RunReport
 from coderun.plan.order import RunOrder
 from coderun.runtime import locks, proc
@@ -110,39 +109,6 @@ class Supervision(msgspec.Struct, frozen=True, kw_only=True):
     perform: Perform
     wake: Callable[[Path], None]
     clock: Callable[[], datetime]
-
-
-class Notice:
-    """The wish to stop as a signal handler may note it: before there is a loop, and again and again."""
-
-    def __init__(self) -> None:
-        self._reason = ""
-        self._tell: Callable[[str], object] = _to_nobody
-
-    def listen(self) -> None:
-        """From now on SIGTERM and SIGINT are a wish to stop, and a closed terminal is nothing."""
-        signal.signal(signal.SIGTERM, self._note)
-        signal.signal(signal.SIGINT, self._note)
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
-
-    def _note(self, number: int, _frame: object) -> None:
-        self._reason = self._reason or f"ended by {signal.Signals(number).name}"
-        self._tell(self._reason)
-
-    @contextlib.contextmanager
-    def told_to(self, tell: Callable[[str], object]) -> Iterator[None]:
-        """Tell what was noted and what will be; `tell` must be safe to call at any moment."""
-        self._tell = tell
-        if self._reason:
-            tell(self._reason)
-        try:
-            yield
-        finally:
-            self._tell = _to_nobody
-
-
-def _to_nobody(_reason: str) -> None:
-    """Where a wish to stop goes while there is nothing to stop."""
 
 
 def supervise(supervision: Supervision, notice: Notice) -> int:
@@ -341,7 +307,7 @@ class _Supervisor:
 
     def _bury_orphans(self) -> None:
         """Reap adopted orphans. A zombie whose own waiter has not taken it from one tick to the next has no waiter."""
-        if not self._adopts:
+        if not self._adopts or not _has_zombie():
             return
         processes = proc.table()
         zombies = {pid for pid, entry in processes.items() if entry.zombie and entry.parent == os.getpid()}
@@ -373,7 +339,9 @@ class _Supervisor:
         try:
             write_whole(self._run.report, msgspec.json.encode(report))
         except OSError as error:
-            sys.stderr.write(f"coderun agent: cannot write {self._run.report}: {error}\n")
+            with contextlib.suppress(OSError):  # the disk that did not take the report holds this file too
+                sys.stderr.write(f"coderun agent: cannot write {self._run.report}: {error}\n")
+                sys.stderr.flush()
             return 1
         return 0
 
@@ -384,6 +352,13 @@ class _Supervisor:
             self._journal.event("could not wake the listeners", error=str(error))
 
 
+def _has_zombie() -> bool:
+    try:
+        return os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:
+        return False
+
+
 class _Guard:
     """Kills every program of the run after `seconds`, on a thread of its own.
 
@@ -392,7 +367,7 @@ class _Guard:
     """
 
     def __init__(self, seconds: float, find: Callable[[Table], set[int]]) -> None:
-        self._timer = threading.Timer(seconds, lambda: end_all(find, grace=0))
+        self._timer = threading.Timer(min(seconds, threading.TIMEOUT_MAX), lambda: end_all(find, grace=0))
         self._timer.daemon = True
         self._timer.start()
 

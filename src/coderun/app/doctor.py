@@ -1,4 +1,4 @@
-"""`coderun doctor`: looks at everything a play needs and says of each thing whether it is right, and what to do where it is not.
+"""`coderun doctor`: looks at everything a play needs and says of each thing whether it is right, and what to do if it is not.
 
 Changes nothing and starts nothing but `git`, `unshare` and `PROGRAM --version`. Home, environment and folder are handed in;
 secrets are named by where they are, never shown.
@@ -29,7 +29,6 @@ MIN_PYTHON: Final = (3, 11)
 MIN_GIT: Final = (2, 38)
 _SCARCE_BYTES: Final = 200 << 20
 _TIGHT_BYTES: Final = 2 << 30
-_PRIVATE: Final = 0o077
 
 _INSTALL: Final = {
     "claude": "npm install -g @anthropic-ai/claude-code",
@@ -80,14 +79,13 @@ def examine(around: Surroundings) -> list[Finding]:
     except CoderunError as error:
         return [*findings, _error("repository", error), *_processes(around)]
     findings.append(_ok("repository", printable(str(repository), 200)))
+    configuration: Configuration | None = None
     try:
         configuration = read_configuration(repository)
-    except CoderunError as error:
-        findings.append(_error(FILE_NAME, error))
-        configuration = None
-    else:
         found = "valid" if configuration.is_written else "not there, all is at its default (coderun init writes one)"
         findings.append(_ok(FILE_NAME, found))
+    except CoderunError as error:
+        findings.append(_error(FILE_NAME, error))
     configured = configuration.config.base_branch if configuration else ""
     findings.append(_guard("base branch", lambda: _base_branch(repository, configured, around)))
     if configuration:
@@ -128,18 +126,15 @@ def _base_branch(repository: Path, configured: str, around: Surroundings) -> Fin
 
 
 def _agents(configuration: Configuration, around: Surroundings) -> Iterator[Finding]:
-    """One finding for each role of the pipeline nobody can take, and for each way its agents are run."""
+    """One finding for each program that runs an agent of the pipeline. The pipeline knows that every role is taken."""
     workers: dict[str, list[str]] = {}
     programs: dict[str, Agent] = {}
     for role in dict.fromkeys(stage.role for stage in configuration.pipeline.stages if stage.role):
         agent = configuration.config.agent_in_role(role, configuration.roster)
-        if agent is None:
-            advice = f"give an agent that role in {FILE_NAME}, or name one under roles"
-            yield Finding(name=f"role {role}", state=State.ERROR, found="no agent takes it", advice=advice)
-            continue
-        program = _program(agent)
-        programs[program] = agent
-        workers.setdefault(program, []).append(f"{agent.name} ({role})")
+        if agent is not None:
+            program = _program(agent)
+            programs[program] = agent
+            workers.setdefault(program, []).append(f"{agent.name} ({role})")
     for program, agent in programs.items():
         yield _agent_program(program, agent.cli.cli_type, listed(workers[program]), around)
 
@@ -151,7 +146,7 @@ def _program(agent: Agent) -> str:
 
 
 def _agent_program(program: str, kind: str, workers: str, around: Surroundings) -> Finding:
-    name = f"agent CLI {printable(program, 60)}"
+    name = f"agent CLI {printable(program, 200)}"
     path = machine.find_program(program, around.search_path)
     if path is None:
         install = f"install it ({_INSTALL[kind]}), or " if kind in _INSTALL else "correct its path, or "
@@ -173,7 +168,7 @@ def _with_login(name: str, kind: str, found: str, around: Surroundings) -> Findi
         state = State.ERROR if around.platform.startswith("linux") else State.WARNING
         advice = f"log in: start `{kind}` once" + (f", or set {machine.CLAUDE_VARIABLES[1]}" if kind == CliType.CLAUDE else "")
         return Finding(name=name, state=state, found=f"{found}; no login found", advice=advice)
-    also = f" (also there, not used: {listed(login.others)})" if login.others else ""
+    also = f" (also there, not used: {', '.join(login.others)})" if login.others else ""
     return _ok(name, f"{found}; login from {login.source}{also}")
 
 
@@ -204,7 +199,7 @@ def _state(repository: Path, around: Surroundings) -> Iterator[Finding]:
         yield Finding(name=name, state=State.ERROR, found=f"{printable(str(parent), 200)} {problem}", advice=advice)
         return
     yield _space(name, shown, machine.free_bytes(parent))
-    if folder.is_dir() and folder.stat().st_mode & _PRIVATE:
+    if machine.is_open_to_others(folder):
         found = f"{shown} can be read by other users"
         yield Finding(name="state folder's mode", state=State.WARNING, found=found, advice=f"chmod 700 {shown}")
     lock = folder / "controller.lock"
@@ -216,9 +211,7 @@ def _space(name: str, shown: str, free: int) -> Finding:
     if free >= _TIGHT_BYTES:
         return _ok(name, found)
     state = State.ERROR if free < _SCARCE_BYTES else State.WARNING
-    return Finding(
-        name=name, state=state, found=found, advice="free some space, or set CODERUN_STATE to a folder on another disk"
-    )
+    return Finding(name=name, state=state, found=found, advice="free some space, or set CODERUN_STATE to another disk")
 
 
 def _holder(lock: Path) -> str:

@@ -31,7 +31,7 @@ from coderun.model.repository import parse_repository
 from coderun.model.roster import Agent, Roster
 from coderun.pipeline.definition import Pipeline
 from coderun.pipeline.facts import Rules
-from coderun.plan.order import ForgeRef, Limits
+from coderun.plan.order import ForgeRef, Limits, RunOrder
 from coderun.plan.plan import workspace_of
 from coderun.plan.settings import RunSettings
 from coderun.reconcile.coderun import CodeRunReconciler
@@ -321,6 +321,25 @@ def surroundings(folder: Path) -> Surroundings:
     return Surroundings(cwd=folder, home=Path.home(), environment=dict(os.environ), command=command)
 
 
+def open_forge(folder: Path) -> LocalForge:
+    """The forge of the run this process belongs to, else of the repository around `folder`; as the token's agent or the person.
+
+    Raises:
+        ConfigError: the run's order cannot be read, or `folder` is in no repository.
+        NotFoundError: nothing was ever played here.
+    """
+    around = surroundings(folder)
+    named = around.environment.get("CODERUN_ORDER")
+    if named:
+        try:
+            order = msgspec.json.decode(Path(named).read_bytes(), type=RunOrder)
+        except (OSError, msgspec.MsgspecError) as error:
+            raise ConfigError(f"CODERUN_ORDER names {named!r}, which cannot be read: {error}; unset it") from error
+        return open_forge_in(Path(order.forge.location).parent, around.environment)
+    repository = find_repository(folder, environ=around.environment)
+    return open_forge_in(find_state_folder(repository, environ=around.environment, home=around.home), around.environment)
+
+
 def open_forge_in(state: Path, environment: Mapping[str, str]) -> LocalForge:
     """The forge of a state folder, as the agent whose token file the environment names, else as the person."""
     named = environment.get("CODERUN_FORGE_TOKEN_FILE")
@@ -382,7 +401,7 @@ def _forge_settings(configuration: Configuration, base: str, repository: Path, a
     name, email = (_git_config(repository, key, around) for key in ("user.name", "user.email"))
     return ForgeSettings(
         base_branch=base,
-        person=_person(around),
+        person=_person(around, configuration.roster),
         person_name=name,
         person_email=email,
         require_approval=reviewed,
@@ -391,13 +410,13 @@ def _forge_settings(configuration: Configuration, base: str, repository: Path, a
     )
 
 
-def _person(around: Surroundings) -> str:
-    for name in ("LOGNAME", "USER"):
-        if around.environment.get(name):
-            return dns_label(around.environment[name])
+def _person(around: Surroundings, roster: Roster) -> str:
+    """Login of the person: the user's name, kept apart from every agent's, as `x` and `x[bot]` compare as one."""
+    names = [around.environment.get(name, "") for name in ("LOGNAME", "USER")]
     with contextlib.suppress(OSError, KeyError):
-        return dns_label(getpass.getuser())
-    return "person"
+        names.append(getpass.getuser())
+    login = next((dns_label(name) for name in names if name), "person")
+    return login if roster.of_login(login) is None else f"{login}-person"
 
 
 def _git_config(repository: Path, key: str, around: Surroundings) -> str:

@@ -20,6 +20,7 @@ from coderun.model.text import printable
 
 _VERSION_TIMEOUT: Final = 10.0
 _NAMESPACE_TIMEOUT: Final = 5.0
+_OTHERS: Final = 0o077
 _PR_GET_CHILD_SUBREAPER: Final = 37  # linux/prctl.h
 _CGROUPS: Final = Path("/sys/fs/cgroup")
 _OWN_CGROUP: Final = Path("/proc/self/cgroup")
@@ -37,6 +38,7 @@ class Login(msgspec.Struct, frozen=True, kw_only=True):
 
 def find_login(kind: str, *, home: Path, environ: Mapping[str, str]) -> Login | None:
     """The login of an agent CLI that a run would get, None where there is none; `command` needs none and has none."""
+    variables: tuple[str, ...]
     match kind:
         case "claude":
             folder = Path(environ.get("CLAUDE_CONFIG_DIR") or home / ".claude")
@@ -73,7 +75,15 @@ def version_numbers(text: str) -> tuple[int, ...]:
 
 def existing_parent(folder: Path) -> Path:
     """`folder`, or the nearest folder above it that exists."""
-    return next((path for path in (folder, *folder.parents) if path.is_dir()), Path("/"))
+    return next((path for path in (folder, *folder.parents) if os.access(path, os.X_OK) and path.is_dir()), Path("/"))
+
+
+def is_open_to_others(folder: Path) -> bool:
+    """Whether other users may look into a folder; a folder that is not there is not open."""
+    try:
+        return bool(folder.stat().st_mode & _OTHERS)
+    except OSError:
+        return False
 
 
 def free_bytes(folder: Path) -> int:

@@ -10,9 +10,7 @@ from coderun.app.local import LocalSystem
 from coderun.app.submit import (
     PlayOptions,
     Submitted,
-    check_dependencies,
     choose,
-    choose_all,
     choose_next,
     make_play,
     submit,
@@ -27,7 +25,7 @@ from coderun.model.names import LABEL_AGENT, LABEL_SERVICE, LABEL_STAGE, LABEL_T
 from coderun.model.play import Play
 from coderun.model.pulls import PullState
 from coderun.model.roster import Agent
-from coderun.model.task import Task, parse_task_list
+from coderun.model.task import Task, find_task, order_tasks, parse_task_list, waiting_for
 
 FIRST_OWN_ID = 9001
 
@@ -61,17 +59,20 @@ async def request_plays(system: LocalSystem, request: PlayRequest) -> list[Submi
     if request.text:
         return await submit(system.store, [make_play(await _own_task(system, request.text), options, {}, done)])
     tasks = _read(system)
-    if request.all_tasks:
-        chosen = choose_all(tasks, done)
-    elif request.next_task:
-        chosen = [choose_next(tasks, done, under_way)]
-    else:
-        chosen = choose(tasks, [request.task] if request.task is not None else parse_task_list(request.tasks))
-    if not chosen:
-        raise ConfigError("every task is done; there is nothing to play")
-    if not request.ignore_dependencies:
-        check_dependencies(chosen, tasks, done, under_way)
     known = {task.id: task for task in tasks}
+    if request.all_tasks:
+        chosen = order_tasks(tasks, done=done)
+    elif request.next_task:
+        chosen = [choose_next(tasks, done=done, under_way=under_way)]
+    else:
+        ids = [request.task] if request.task is not None else parse_task_list(request.tasks)
+        played = frozenset(play.spec.task_id for play in await system.store.find(Play))
+        if request.ignore_dependencies:
+            chosen = [find_task(known, task_id) for task_id in ids]
+        else:
+            chosen = choose(tasks, ids, done=done, played=played)
+    if not chosen:
+        raise ConfigError(f"there is nothing to play: {waiting_for(tasks, done=done)}")
     file = system.configuration.config.tasks.file or None
     plays = [make_play(with_files(system.repository, task, file=file), options, known, done) for task in chosen]
     return await submit(system.store, plays)
@@ -94,7 +95,9 @@ async def request_run(system: LocalSystem, *, agent: str, task: int | None, text
         check_agents(system, only=chosen)
     if task is not None:
         wanted = with_files(
-            system.repository, choose(_read(system), [task])[0], file=system.configuration.config.tasks.file or None
+            system.repository,
+            find_task({each.id: each for each in _read(system)}, task),
+            file=system.configuration.config.tasks.file or None,
         )
     else:
         wanted = await _own_task(system, text)

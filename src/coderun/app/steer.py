@@ -101,10 +101,10 @@ def approving(by: str, at: datetime) -> Callable[[Play], PlaySpec]:
             raise RefusedError(f"play {play.name} has not started; `coderun why {play.name}` says what it waits for")
         pull = play.status.pull_request
         head = pull.head_sha if pull is not None else ""
-        known = [a for a in play.spec.approvals if a.stage == play.status.stage and a.head_sha == head]
-        if known:
+        stage, iteration = play.status.stage, play.status.iteration
+        if any((a.stage, a.head_sha, a.iteration) == (stage, head, iteration) for a in play.spec.approvals):
             return play.spec
-        approval = Approval(stage=play.status.stage, head_sha=head, by=by, at=at)
+        approval = Approval(stage=stage, head_sha=head, by=by, at=at, iteration=iteration)
         return replace(play.spec, approvals=(*play.spec.approvals, approval))
 
     return change

@@ -15,7 +15,7 @@ from coderun.model.meta import ObjectMeta
 from coderun.model.names import LABEL_SERVICE, LABEL_TASK, play_name
 from coderun.model.play import Play, PlayPhase, PlaySpec
 from coderun.model.repository import parse_repository
-from coderun.model.task import Task, next_task, order_tasks
+from coderun.model.task import Task, find_task, finished_tasks, next_task, select_tasks, waiting_for
 from coderun.store.protocol import ObjectStore
 
 
@@ -61,58 +61,31 @@ class Submitted(msgspec.Struct, frozen=True, kw_only=True):
     phase: PlayPhase = PlayPhase.PENDING
 
 
-def choose(tasks: Sequence[Task], wanted: Sequence[int]) -> list[Task]:
-    """The tasks of those ids, in the order that was asked for.
+def choose(tasks: Sequence[Task], wanted: Sequence[int], *, done: frozenset[int], played: frozenset[int]) -> list[Task]:
+    """The tasks of those ids, in the order they can be worked on; those that have a Play already come as they are.
 
     Raises:
-        ConfigError: an id that no task has; the known ones are named.
+        ConfigError: an id that no task has, or a task that waits for one nobody works on.
     """
     known = {task.id: task for task in tasks}
-    for task_id in wanted:
-        if task_id not in known:
-            shown = ", ".join(map(str, sorted(known)[:40])) or "none"
-            raise ConfigError(f"there is no task {task_id}; known tasks: {shown}")
-    return [known[task_id] for task_id in dict.fromkeys(wanted)]
+    again = [find_task(known, task_id) for task_id in wanted if task_id in played]
+    fresh = [task_id for task_id in wanted if task_id not in played]
+    return [*again, *select_tasks(tasks, fresh, done=done | played)]
 
 
-def choose_next(tasks: Sequence[Task], done: frozenset[int], under_way: frozenset[int]) -> Task:
+def choose_next(tasks: Sequence[Task], *, done: frozenset[int], under_way: frozenset[int]) -> Task:
     """The task to start now: one whose dependencies are done, by priority, then id; those under way are left out.
 
     Raises:
         ConfigError: there is none, with the reason.
     """
-    free = [task for task in tasks if task.id not in under_way]
-    found = next_task(free, done=done | under_way) if free else None
-    ready = found is not None and all(needed in done or _is_done(tasks, needed) for needed in found.dependencies)
-    if found is None or not ready:
-        raise ConfigError(
-            "no task is ready to start: all are done, under way, or wait for one that is; `coderun get` shows the plays"
-        )
+    known = {task.id: task for task in tasks}
+    finished = finished_tasks(known.values(), done)
+    found = next_task(tasks, done=done | under_way)
+    if found is None or not finished.issuperset(found.dependencies):
+        busy = f"tasks {', '.join(map(str, sorted(under_way)))} are under way; " if under_way else ""
+        raise ConfigError(f"no task is ready to start: {busy}{waiting_for(tasks, done=done)}")
     return found
-
-
-def choose_all(tasks: Sequence[Task], done: frozenset[int]) -> list[Task]:
-    """Every open task that can be reached, dependencies first, then priority, then id."""
-    return order_tasks(tasks, done=done)
-
-
-def check_dependencies(chosen: Iterable[Task], tasks: Sequence[Task], done: frozenset[int], under_way: frozenset[int]) -> None:
-    """Refuse tasks that wait for something nobody is working on.
-
-    Raises:
-        ConfigError: names the task, what it waits for and the ways out.
-    """
-    chosen = list(chosen)
-    covered = done | under_way | {task.id for task in chosen} | {task.id for task in tasks if task.status.is_done}
-    for task in chosen:
-        open_ones = [needed for needed in task.dependencies if needed not in covered]
-        if open_ones:
-            names = ", ".join(map(str, open_ones))
-            both = ",".join(map(str, sorted({*open_ones, task.id})))
-            raise ConfigError(
-                f"task {task.id} depends on task {names}, which is not done; "
-                f"play both (`--tasks {both}`), or start it all the same with --ignore-dependencies"
-            )
 
 
 def make_play(task: Task, options: PlayOptions, tasks: Mapping[int, Task], done: frozenset[int]) -> Play:
@@ -180,7 +153,3 @@ async def _adopt(store: ObjectStore, known: Play, play: Play) -> Submitted:
         if spec != known.spec:
             await store.update(replace(known, spec=spec))
     return Submitted(task_id=play.spec.task_id, name=play.name, fate=fate, phase=phase)
-
-
-def _is_done(tasks: Sequence[Task], task_id: int) -> bool:
-    return any(task.id == task_id and task.status.is_done for task in tasks)

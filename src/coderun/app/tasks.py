@@ -26,7 +26,7 @@ _TEXT_SUFFIXES: Final = (".md", ".markdown", ".txt")
 
 def find_tasks_file(repository: Path) -> Path | None:
     """The list of tasks of a repository: the first of `TASK_FILES` that is there."""
-    return next((repository / name for name in TASK_FILES if (repository / name).exists()), None)
+    return next((repository / name for name in TASK_FILES if _is_there(repository / name)), None)
 
 
 def read_tasks(repository: Path, *, file: str | Path | None = None, tag: str | None = None) -> list[Task]:
@@ -96,6 +96,13 @@ def task_from_argument(argument: str, *, cwd: Path, task_id: int) -> Task:
     if looks_like_file and (" " not in word or _is_file(cwd / word)):
         return task_from_file(cwd / word, task_id=task_id)
     return task_from_text(argument, task_id=task_id)
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:
+        return True  # not to be looked at: reading it will say why
 
 
 def _is_file(path: Path) -> bool:

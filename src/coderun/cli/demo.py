@@ -44,9 +44,8 @@ def command(
     say(f"{'TASK':<30} {'PR':<4} {'OUTCOME':<10} {'ROUNDS':>6} {'RUNS':>5} {'TIME':>8}")
     for row in result.rows:
         pull = f"#{row.pull_request}" if row.pull_request is not None else "-"
-        say(
-            f"{f'{row.task} {row.title}':<30.30} {pull:<4} {row.outcome:<10} {row.rounds:>6} {row.runs:>5} {row.seconds:>6.1f} s"
-        )
+        task = f"{row.task} {row.title}"
+        say(f"{task:<30.30} {pull:<4} {row.outcome:<10} {row.rounds:>6} {row.runs:>5} {row.seconds:>6.1f} s")
     say(f"\n{sum(row.outcome == 'merged' for row in result.rows)} of {TASKS} pull requests merged in {result.seconds:.1f} s")
     say("where to look:")
     for what, how in (

@@ -1,58 +1,39 @@
 """`coderun doctor`: looks at everything a play needs."""
 
-from enum import StrEnum
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
+
+from coderun.cli.terminal import Exit, Output, OutputOption, RepoOption, folder_of, say, to_text
 
 if TYPE_CHECKING:
     from coderun.app.doctor import Finding
 
 
-class Output(StrEnum):
-    """How findings are shown."""
-
-    TABLE = "table"
-    JSON = "json"
-    YAML = "yaml"
-
-
-def command(
-    directory: Annotated[Path, typer.Option("--directory", "-C", help="Act as if started there.")] = Path(),
-    output: Annotated[
-        Output, typer.Option("--output", "-o", help="Table for people, json or yaml for programs.")
-    ] = Output.TABLE,
-) -> None:
+def command(output: OutputOption = Output.TABLE, repo: RepoOption = "") -> None:
     """Check everything a play needs, and say what to do.
 
     Python, git, the repository and its base branch, coderun.yaml, agent CLIs with their versions and logins, tasks, the state
     folder, the controller, process control. Secrets are named by where they are, never shown. Exit code 0: nothing stands in
     the way; 1: something does.
 
-    Examples:
-        coderun doctor
-
-        coderun doctor -o json
+    Examples: coderun doctor · coderun doctor -o json
     """
     import os
+    from pathlib import Path
 
     from coderun.app.doctor import Surroundings, examine, has_errors
 
-    findings = examine(Surroundings(cwd=directory.absolute(), home=Path.home(), environ=os.environ))
-    match output:
-        case Output.JSON:
-            import msgspec
-
-            print(msgspec.json.format(msgspec.json.encode({"checks": findings})).decode())
-        case Output.YAML:
-            from coderun.model.yaml import dump
-
-            print(dump({"checks": findings}), end="")
-        case Output.TABLE:
-            _print_table(findings)
+    findings = examine(Surroundings(cwd=folder_of(repo), home=Path.home(), environ=os.environ))
+    if output is Output.TABLE:
+        _print_table(findings)
+    elif output is Output.NAME:
+        for finding in findings:
+            say(finding.name)
+    else:
+        say(to_text({"checks": findings}, output))
     if has_errors(findings):
-        raise typer.Exit(1)
+        raise typer.Exit(Exit.FAILED)
 
 
 def _print_table(findings: "list[Finding]") -> None:

@@ -19,6 +19,11 @@ class GateKind(StrEnum):
     MERGED = "merged"
     RUN = "run"
 
+    @property
+    def is_head_bound(self) -> bool:
+        """Whether it speaks of one head commit, so that a later push takes it back."""
+        return self in {GateKind.LABEL, GateKind.CHECKS, GateKind.REVIEW}
+
 
 class GateActor(StrEnum):
     """Whose doing counts for a gate."""

@@ -24,8 +24,8 @@ MAX_LABEL: Final = 63
 _HASH_LENGTH: Final = 8
 _NOT_DNS = re.compile(r"[^a-z0-9]+")
 _DNS_LABEL = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
-_TASK_BRANCH = re.compile(r"(?:feature/)?task-([0-9]+)(?:-.*)?", re.DOTALL)
-_TASK_LABEL = re.compile(r"task-([1-9][0-9]{0,8})")
+_TASK_BRANCH = re.compile(r"(?:feature/)?task-([0-9]+)(?:-.*)?")
+_TASK_LABEL = re.compile(r"task-([1-9][0-9]{0,8})", re.IGNORECASE | re.ASCII)
 
 
 def is_dns_label(text: str) -> bool:
@@ -34,9 +34,10 @@ def is_dns_label(text: str) -> bool:
 
 
 def dns_label(text: str) -> str:
-    """`text` as a DNS-1123 label. Lower-cased, other characters become `-`; what is lost or too long is told apart by a hash.
+    """`text` as a DNS-1123 label. Lower-cased, other characters become `-`; what is too long is told apart by a hash.
 
-    An empty result (nothing usable in `text`) becomes `x-<hash>`.
+    Texts that differ only in case and punctuation share a label: it is a name for people, not an identity. An empty result
+    (nothing usable in `text`) becomes `x-<hash>`.
     """
     plain = _NOT_DNS.sub("-", text.lower()).strip("-")
     return shorten(plain, text) if plain else f"x-{_digest(text)}"
@@ -119,8 +120,8 @@ def task_label(task_id: int) -> str:
 
 
 def task_of_label(label: str) -> int | None:
-    """Task id that a label stands for: exactly `task-N`, N ≥ 1 without leading zeros, any case; else None."""
-    found = _TASK_LABEL.fullmatch(label.strip().lower())
+    """Task id that a label stands for: exactly `task-N`, N ≥ 1 without leading zeros or blanks, any case; else None."""
+    found = _TASK_LABEL.fullmatch(label)
     return int(found.group(1)) if found else None
 
 

@@ -15,12 +15,18 @@ HISTORY_LIMIT = 50
 
 
 class Approval(Shape, frozen=True, kw_only=True):
-    """A recorded human decision that passes the gate of `stage` for this head commit only."""
+    """A recorded human decision that passes the gates of `stage` for this head commit only.
+
+    Attributes:
+        iteration: The iteration it was given in, the only one it counts in. 0 names none: it counts in any, but does not settle
+            what a review or a conflict on this very head asks for.
+    """
 
     stage: str
     head_sha: str
     by: str
     at: datetime
+    iteration: int = 0
 
 
 class PlaySpec(Shape, frozen=True, kw_only=True):
@@ -110,7 +116,11 @@ class HistoryEntry(Shape, frozen=True, kw_only=True):
 
 
 class PlayRun(Shape, frozen=True, kw_only=True):
-    """A run this Play made."""
+    """A run this Play made; remembered here when its CodeRun has been cleaned up.
+
+    Attributes:
+        reason: Terminal reason, "" while it has not finished.
+    """
 
     name: str
     stage: str
@@ -118,6 +128,7 @@ class PlayRun(Shape, frozen=True, kw_only=True):
     attempt: int
     agent: str = ""
     phase: str = ""
+    reason: str = ""
 
 
 class PlayStatus(Shape, frozen=True, kw_only=True):
@@ -128,9 +139,10 @@ class PlayStatus(Shape, frozen=True, kw_only=True):
         remediations: Restarts that count towards `maxIterations` (reviews and conflicts; pushes by people do not).
         first_attempt: Attempts before this one are not held against the current stage (moved up by `retry`).
         reviewed: Id of the last review that led to a restart or was answered by one.
-        resolved_head: Head commit that a restart of the first stage must replace; "" when nothing is owed.
+        resolved_head: Head commit that the restarted stage must replace; "" when nothing is owed.
         retries_seen: The value of `spec.retries` that has been acted on.
         stage_since: When the current stage was entered.
+        fresh_since: Sessions of runs of earlier iterations than this are not continued.
     """
 
     phase: PlayPhase = PlayPhase.PENDING
@@ -150,6 +162,7 @@ class PlayStatus(Shape, frozen=True, kw_only=True):
     retries_seen: int = 0
     extra_iterations: int = 0
     stage_since: datetime | None = None
+    fresh_since: int = 0
     started_at: datetime | None = None
     finished_at: datetime | None = None
     message: str = ""

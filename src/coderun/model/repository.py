@@ -7,8 +7,12 @@ import msgspec
 
 from coderun.model.errors import ConfigError
 
-_URL = re.compile(r"(?:https?|ssh|git)://(?:[^@/\s]*@)?(?P<host>[^/:\s]+)(?::\d+)?/(?P<path>[^\s]+)", re.IGNORECASE)
-_SCP = re.compile(r"(?:[^@/\s]+@)(?P<host>[^/:\s]+):(?P<path>[^\s]+)")
+_HOST = r"(?P<host>[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?)"
+_URL = re.compile(rf"(?:https?|ssh|git)://(?:[^@/\s]*@)?{_HOST}(?::[0-9]+)?/(?P<path>\S+)", re.IGNORECASE)
+_SCP = re.compile(rf"[^@/\s]+@{_HOST}:(?P<path>\S+)")
+_CANONICAL = re.compile(r"(?P<host>[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+)/(?P<path>[^/\s]+/[^/\s]+)")
+_CREDENTIALS = re.compile(r"//\S*@")
+_GIT_SUFFIX = re.compile(r"\.git/*\Z", re.IGNORECASE)
 _SLUG = re.compile(r"(?P<owner>[A-Za-z0-9][A-Za-z0-9-]*)/(?P<name>[A-Za-z0-9._-]+)")
 DEFAULT_HOST: Final = "github.com"
 LOCAL_HOST: Final = ""
@@ -45,23 +49,23 @@ class RepositoryId(msgspec.Struct, frozen=True, kw_only=True):
 def parse_repository(text: str) -> RepositoryId:
     """The canonical id behind a slug (`owner/name`), an https, git or ssh URL, an scp-like address or an absolute path.
 
-    Case, `.git`, trailing slashes and user parts make no difference. A relative path is refused: what it means depends on
-    where one stands.
+    The text of an id (`host/owner/name`) gives that id again. Case, `.git`, trailing slashes and user parts make no difference,
+    nor do the port and, in a path, empty and `.` parts. A relative path is refused: what it means depends on where one stands.
 
     Raises:
         ConfigError: `text` is none of these.
     """
     raw = text.strip()
-    if raw.startswith("file://"):
-        raw = raw.removeprefix("file://")
-    if raw.startswith("/"):
-        return RepositoryId(host=LOCAL_HOST, owner="", name=raw.rstrip("/") or "/")
-    found = _URL.fullmatch(raw) or _SCP.fullmatch(raw)
+    path = raw.removeprefix("file://localhost").removeprefix("file://")
+    if path.startswith("/"):
+        return RepositoryId(host=LOCAL_HOST, owner="", name="/" + "/".join(p for p in path.split("/") if p not in {"", "."}))
+    found = _URL.fullmatch(raw) or _SCP.fullmatch(raw) or _CANONICAL.fullmatch(raw)
     host, path = (found["host"], found["path"]) if found else (DEFAULT_HOST, raw)
-    slug = _SLUG.fullmatch(path.strip("/").removesuffix(".git"))
+    slug = _SLUG.fullmatch(_GIT_SUFFIX.sub("", path).strip("/"))
     if slug is None or slug["name"] in {".", ".."}:
+        shown = _CREDENTIALS.sub("//***@", text)
         raise ConfigError(
-            f"repository {text!r} is not understood; write owner/name, https://host/owner/name, "
+            f"repository {shown!r} is not understood; write owner/name, https://host/owner/name, "
             "git@host:owner/name.git or an absolute path"
         )
     return RepositoryId(host=host.lower(), owner=slug["owner"].lower(), name=slug["name"].lower())

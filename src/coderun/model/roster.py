@@ -96,7 +96,7 @@ def make_roster(agents: Mapping[str, Agent]) -> Roster:
     for agent in agents.values():
         if not is_dns_label(agent.name):
             raise ConfigError(f"agent name {agent.name!r} is not usable: lower-case letters, digits and '-', at most 63")
-        for login in filter(None, {agent.name, normalise_login(agent.github_app)}):
+        for login in filter(None, (agent.name, normalise_login(agent.github_app))):
             other = owners.setdefault(login, agent.name)
             if other != agent.name:
                 raise ConfigError(f"agents {other!r} and {agent.name!r} share the login {login!r}; give each its own App")

@@ -72,6 +72,8 @@ def keys_of(type_: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 def _keys_of_field(field: inspect.Field, prefix: str) -> Iterator[tuple[str, Any]]:
     path = f"{prefix}{field.encode_name}"
     default = field.default_factory() if field.default_factory is not msgspec.NODEFAULT else field.default
+    if default is msgspec.NODEFAULT and not field.required:
+        default = msgspec.UNSET
     below = list(_below(field.type, path))
     if not below:
         yield path, default
@@ -141,8 +143,6 @@ def _value_at(data: Any, path: Path) -> Any:
 
 
 def _alternatives(type_: inspect.Type) -> tuple[inspect.Type, ...]:
-    if isinstance(type_, inspect.Metadata):
-        return _alternatives(type_.type)
     return type_.types if isinstance(type_, inspect.UnionType) else (type_,)
 
 

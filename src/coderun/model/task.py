@@ -285,8 +285,9 @@ def _title_line(text: str) -> str:
         heading = None if fence else _HEADING.match(line)
         if heading and printable(heading[1]):
             return heading[1]
-        first = first or (line if printable(line) else "")
-    return first
+        if not fence and not first and printable(line):
+            first = line
+    return first or next((line for line in lines if printable(line) and not _FENCE.match(line)), "")
 
 
 def _with_status(task_id: int, known: Mapping[int, Task]) -> str:

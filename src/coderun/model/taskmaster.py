@@ -281,5 +281,4 @@ def _shown(value: Any) -> str:
 
 
 def _refuse(about: str, message: str) -> NoReturn:
-    joint = ": " if about.rpartition(":")[2].isdigit() else " "
-    raise ConfigError(f"{about}{joint}{message}")
+    raise ConfigError(f"{about}: {message}")

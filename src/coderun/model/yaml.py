@@ -24,6 +24,7 @@ MAX_ALIASES: Final = 100
 MAX_NODES: Final = 100_000
 
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_ODD_BREAK = re.compile("[\x85\u2028\u2029]")
 _BREAK = re.compile("[\n\r\x85\u2028\u2029]")
 _INT = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,17})")
 _FLOAT = re.compile(r"[-+]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
@@ -285,7 +286,9 @@ def _syntax_error(name: str, text: str, error: yaml.YAMLError) -> ConfigError:
 
 
 def _write_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text.rstrip("\n") else None)
+    style = "|" if "\n" in text.rstrip("\n") else None
+    # The pure-Python emitter takes these for line breaks inside single quotes; only double quotes escape them.
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"' if _ODD_BREAK.search(text) else style)
 
 
 def _make_writer(name: str) -> type[yaml.SafeDumper]:

@@ -5,8 +5,8 @@ were taken (or only some of them, before a crash) leads to the same end. Events 
 
 The rules are tried in order, each in a module of its own; the first that settles the play ends the pass:
 
-1. a finished play stays as it is, unless somebody asked to retry (`ends`);
-2. abort, merged, marks that disagree, closed: runs are cancelled, then the play ends (`ends`);
+1. a finished play stays as it is, unless somebody asked to retry (`people`);
+2. merged, abort, closed, marks that disagree: runs are cancelled, then the play ends (`ends`);
 3. a play that has not started waits for its dependencies and for a slot (`start`);
 4. the head moved: adopt it, or go back by the `push` rule (`remediation`);
 5. a review or a conflict: go back by its rule (`remediation`);
@@ -18,10 +18,10 @@ from datetime import datetime
 from coderun.model.play import Play
 from coderun.pipeline.decision import Decision
 from coderun.pipeline.draft import Draft
-from coderun.pipeline.ends import ended, reopen
+from coderun.pipeline.ends import ended
 from coderun.pipeline.facts import Facts
 from coderun.pipeline.people import retry
-from coderun.pipeline.remediation import follow_head, remedied
+from coderun.pipeline.remediation import followed, remedied
 from coderun.pipeline.stages import advanced
 from coderun.pipeline.start import started
 
@@ -34,17 +34,12 @@ def decide(play: Play, facts: Facts, now: datetime) -> Decision:
 
 
 def _pass_over(draft: Draft) -> None:
-    reopen(draft)
+    retry(draft)
     if draft.status.phase.is_finished:
         draft.cancel_active("the play has ended")
         return
-    if ended(draft) or not started(draft):
+    if ended(draft) or not started(draft) or not followed(draft):
         return
-    follow_head(draft)
-    retry(draft)
-    # Each turn goes one stage on or one rule back; a definition of n stages cannot make more turns than this in one pass.
-    for _ in range(2 * len(draft.facts.pipeline.stages) + 2):
-        if remedied(draft) is None:
-            return
-        if not advanced(draft):
-            return
+    # It ends: a stage that was passed leads on, and one that was gone back to cannot be passed in the same pass.
+    while remedied(draft) and advanced(draft):
+        pass

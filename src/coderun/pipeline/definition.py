@@ -59,6 +59,7 @@ class Remedy(Shape, frozen=True, kw_only=True):
         restart_at: The stage to go back to; a play that has not come past it stays where it is.
         remove_labels: Taken off the pull request.
         counts: Whether it counts towards `maxIterations`; by default pushes do not, the others do.
+        continue_session: Whether the agents go on with the sessions they had before.
     """
 
     on: Trigger
@@ -91,8 +92,12 @@ class Pipeline(Shape, frozen=True, kw_only=True):
         return self.stages[at] if at < len(self.stages) else None
 
     def remedy(self, trigger: Trigger) -> Remedy | None:
-        """The rule for a trigger."""
-        return next((remedy for remedy in self.remediation if remedy.on is trigger), None)
+        """The rule for a trigger; without one for pushes, they go back to the first stage with a gate bound to the head."""
+        declared = next((remedy for remedy in self.remediation if remedy.on is trigger), None)
+        if declared is not None or trigger is not Trigger.PUSH:
+            return declared
+        bound = (stage for stage in self.stages if any(gate.kind.is_head_bound for gate in stage.gates))
+        return next((Remedy(on=trigger, restart_at=stage.name) for stage in bound), None)
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,6 +112,7 @@ def problems(pipeline: Pipeline, roles: Iterable[str]) -> list[Problem]:
     return [
         *_stage_problems(pipeline, sorted(set(roles))),
         *_reach_problems(pipeline),
+        *_author_problems(pipeline),
         *_remedy_problems(pipeline),
     ]
 
@@ -180,6 +186,27 @@ def _reach_problems(pipeline: Pipeline) -> Iterator[Problem]:
             )
             return
         opened = opened or GateKind.PULL_REQUEST in kinds
+
+
+def _author_problems(pipeline: Pipeline) -> Iterator[Problem]:
+    """A pull request has one author, who cannot approve it."""
+    author: Stage | None = None
+    for at, stage in enumerate(pipeline.stages):
+        own = {gate.kind for gate in stage.asked if stage.role and gate.by is GateActor.STAGE}
+        if GateKind.PULL_REQUEST in own:
+            if author is not None and author.role != stage.role:
+                yield Problem(
+                    path=("stages", at, "gates"),
+                    message=f"stage {stage.name!r} wants a pull request opened by role {stage.role!r}, but stage "
+                    f"{author.name!r} has one opened by role {author.role!r}; write `by: anyone` in one of them",
+                )
+            author = author or stage
+        if GateKind.REVIEW in own and author is not None and author.role == stage.role:
+            yield Problem(
+                path=("stages", at, "gates"),
+                message=f"stage {stage.name!r} wants role {stage.role!r} to approve the pull request that it opens itself in "
+                f"stage {author.name!r}, which no forge allows; give the review to another role",
+            )
 
 
 def _remedy_problems(pipeline: Pipeline) -> Iterator[Problem]:

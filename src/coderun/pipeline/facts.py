@@ -62,7 +62,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
         pull_request: The play's pull request, None where there is none (yet).
         mismatch: The marks of a pull request that names this task and another one; "" where all agree.
         rivals: Numbers of open pull requests that all claim this task, when there is more than one and none is known as ours.
-        runs: All CodeRuns of the play.
+        runs: All CodeRuns of the play, those included that an earlier pass has just created: a list that lags behind one's own
+            writes would let two runs start.
         blocked_by: Tasks this one depends on that are not done.
         broken_dependencies: Those of them whose play failed or was aborted.
         ahead: Plays that use up the slots, or go first.

@@ -1,7 +1,7 @@
 """Does a gate hold? Each kind is one function from the facts to a `Holding`; all are bound to the head commit and the actor."""
 
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import msgspec
 
@@ -9,6 +9,7 @@ from coderun.model.coderun import RunPhase
 from coderun.model.gates import Gate, GateActor, GateKind
 from coderun.model.pulls import Actor, CheckState, LabelMark, PullRequest, PullState, Push, Review, ReviewState
 from coderun.model.roster import Agent, Roster
+from coderun.pipeline.clock import deadline
 from coderun.pipeline.facts import RunFact
 
 
@@ -30,7 +31,11 @@ class Holding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GateView(msgspec.Struct, frozen=True, kw_only=True):
-    """What gates look at: the pull request, the stage's agent and run, and the clock."""
+    """What gates look at: the pull request, the stage's agent and run, and the clock.
+
+    Attributes:
+        since: Since when the stage is at work: stands in where the forge does not tell since when the head is there.
+    """
 
     pull_request: PullRequest | None
     agent: Agent | None
@@ -38,6 +43,7 @@ class GateView(msgspec.Struct, frozen=True, kw_only=True):
     run: RunFact | None
     checks_grace: float
     now: datetime
+    since: datetime | None = None
 
 
 def evaluate(gate: Gate, view: GateView) -> Holding:
@@ -55,7 +61,7 @@ def _pull_request(gate: Gate, view: GateView, pull: PullRequest) -> Holding:
     if pull.draft:
         return _no(f"pull request #{pull.number} is a draft; mark it ready for review")
     if not counts(gate, view, pull.author):
-        return _no(f"pull request #{pull.number} was opened by {pull.author.login}, not by {_wanted(view)}")
+        return _no(f"pull request #{pull.number} was opened by {pull.author.login}, not by {_wanted(gate, view)}")
     return _yes(pull.author)
 
 
@@ -64,7 +70,7 @@ def _label(gate: Gate, view: GateView, pull: PullRequest) -> Holding:
     if mark is None:
         return _no(f"label {gate.label} is not set on #{pull.number}")
     if not counts(gate, view, mark.actor):
-        return _no(f"label {gate.label} was set by {mark.actor.login}, not by {_wanted(view)}")
+        return _no(f"label {gate.label} was set by {mark.actor.login}, not by {_wanted(gate, view)}")
     if not _reaches(mark, view, pull):
         return _no(f"label {gate.label} was set on {short(mark.head_sha)}, the head is {short(pull.head_sha)} by now")
     return _yes(mark.actor)
@@ -80,9 +86,9 @@ def _checks(gate: Gate, view: GateView, pull: PullRequest) -> Holding:
         return _no(f"checks failed on {short(pull.head_sha)}: {names}")
     if state is CheckState.PENDING:
         return Holding(holds=False, missing=f"checks of {short(pull.head_sha)} are running", comes_by_itself=True)
-    since = pull.head_since or view.now
-    until = since + timedelta(seconds=view.checks_grace)
-    if view.now >= until:
+    since = pull.head_since or (pull.pushes[-1].at if pull.pushes else None) or view.since
+    until = deadline(since, view.checks_grace, view.now)
+    if until is None:
         return Holding(holds=True, actor="no checks")
     return Holding(
         holds=False, missing=f"no check of {short(pull.head_sha)} has reported yet", comes_by_itself=True, recheck_at=until
@@ -96,8 +102,10 @@ def _review(gate: Gate, view: GateView, pull: PullRequest) -> Holding:
     if on_head:
         return _yes(on_head[-1].actor)
     if approving:
-        return _no(f"{_wanted(view)} approved {short(approving[-1].head_sha)}, the head is {short(pull.head_sha)} by now")
-    return _no(f"no approving review by {_wanted(view)} on {short(pull.head_sha)}")
+        return _no(
+            f"{approving[-1].actor.login} approved {short(approving[-1].head_sha)}, the head is {short(pull.head_sha)} by now"
+        )
+    return _no(f"no approving review by {_wanted(gate, view)} on {short(pull.head_sha)}")
 
 
 def _merged(gate: Gate, view: GateView, pull: PullRequest) -> Holding:
@@ -138,8 +146,19 @@ def verdicts(pull: PullRequest) -> list[Review]:
     return sorted(last.values(), key=lambda review: review.id)
 
 
+def change_requests(pull: PullRequest, roster: Roster) -> list[Review]:
+    """The reviews that ask for changes and count: by people who may write, and by agents of the roster."""
+    asked = (review for review in verdicts(pull) if review.state is ReviewState.CHANGES_REQUESTED)
+    return [review for review in asked if review.actor.can_write or roster.of_login(review.actor.login) is not None]
+
+
 def pushes_after(pull: PullRequest, head_sha: str) -> tuple[Push, ...] | None:
-    """Pushes since the head was `head_sha`; None where it never was (as far as is known)."""
+    """Pushes since the head was `head_sha`; None where it never was, or where they do not lead to today's head.
+
+    A forge may tell of a new head before it tells who pushed it: nobody is to be taken for its author then.
+    """
+    if not pull.pushes or pull.pushes[-1].sha != pull.head_sha:
+        return None
     for at in range(len(pull.pushes) - 1, -1, -1):
         if pull.pushes[at].sha == head_sha:
             return pull.pushes[at + 1 :]
@@ -164,8 +183,10 @@ def _reaches(mark: LabelMark, view: GateView, pull: PullRequest) -> bool:
     return bool(later) and view.agent is not None and all(view.agent.is_login(push.actor.login) for push in later or ())
 
 
-def _wanted(view: GateView) -> str:
-    return view.agent.name if view.agent is not None else "somebody who may write"
+def _wanted(gate: Gate, view: GateView) -> str:
+    if gate.by is GateActor.STAGE and view.agent is not None:
+        return view.agent.name
+    return "somebody who may write"
 
 
 def _yes(actor: Actor) -> Holding:

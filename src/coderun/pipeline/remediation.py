@@ -5,70 +5,91 @@ Going back cancels what runs and enters the earlier stage; starting the next run
 
 from msgspec.structs import replace
 
-from coderun.model.pulls import Mergeability, PullRequest, PullState, Review, ReviewState
+from coderun.model.pulls import Mergeability, PullRequest, PullState, Review
 from coderun.pipeline.decision import RemoveLabel
-from coderun.pipeline.definition import Remedy, Trigger
+from coderun.pipeline.definition import Remedy, Stage, Trigger
 from coderun.pipeline.draft import Draft, pull_ref
-from coderun.pipeline.gates import find_label, pushes_after, short, verdicts
+from coderun.pipeline.gates import change_requests, find_label, pushes_after, short
 
 
-def follow_head(draft: Draft) -> None:
-    """Adopt the pull request and its head; go back by the `push` rule where somebody else than the stage's agent moved it."""
+def followed(draft: Draft) -> bool:
+    """Adopt the pull request and its head; go back by the `push` rule where somebody else than the stage's agent moved it.
+
+    False where the limit forbids that: the play waits then, and the new head is not adopted before a person has spoken.
+    """
     pull, known = draft.facts.pull_request, draft.status.pull_request
     if pull is None:
-        return
-    draft.status = replace(draft.status, pull_request=pull_ref(pull))
+        return True
     if known is None or known.number != pull.number:
+        draft.status = replace(draft.status, pull_request=pull_ref(pull))
         draft.note("PullRequestFound", f"pull request #{pull.number} by {pull.author.login} at {short(pull.head_sha)}")
-        return
+        return True
     if known.head_sha == pull.head_sha:
-        return
-    remedy = draft.facts.pipeline.remedy(Trigger.PUSH)
-    after = pushes_after(pull, known.head_sha)
-    by = ", ".join(dict.fromkeys(push.actor.login for push in after)) if after else "unknown"
-    moved = f"{by} pushed {short(pull.head_sha)}"
+        return True
+    return _follow_push(draft, pull, known.head_sha)
+
+
+def _follow_push(draft: Draft, pull: PullRequest, old_head: str) -> bool:
+    pushers = list(dict.fromkeys(push.actor.login for push in pushes_after(pull, old_head) or ()))
+    moved = f"{', '.join(pushers) or 'somebody unknown'} pushed {short(pull.head_sha)}"
     agent = draft.agent_of(draft.stage)
-    own = bool(after) and agent is not None and all(agent.is_login(push.actor.login) for push in after or ())
-    if own or remedy is None or draft.at < draft.facts.pipeline.index(remedy.restart_at):
+    own = bool(pushers) and agent is not None and all(agent.is_login(login) for login in pushers)
+    remedy = draft.facts.pipeline.remedy(Trigger.PUSH)
+    stage = draft.facts.pipeline.stage(remedy.restart_at) if remedy is not None else None
+    if own or remedy is None or stage is None or draft.at < draft.facts.pipeline.index(stage.name):
+        draft.status = replace(draft.status, pull_request=pull_ref(pull))
         draft.note("HeadMoved", moved)
-        return
-    _go_back(draft, remedy, "Push", f"{moved}; back to {remedy.restart_at}", owed="")
+        return True
+    if remedy.is_counted and draft.is_at_limit:
+        _wait_limit(draft, moved)
+        return False
+    if draft.is_at_limit and any(draft.facts.roster.of_login(login) is None for login in pushers):
+        _take_as_answer(draft, pull)
+    draft.status = replace(draft.status, pull_request=pull_ref(pull))
+    _go_back(draft, remedy, stage, f"{moved}; back to {stage.name}", owed=draft.status.resolved_head)
+    return True
 
 
-def remedied(draft: Draft) -> bool | None:
-    """Go back where a review or a conflict asks for it. True: went back; False: nothing to do; None: settled, stop here."""
+def _take_as_answer(draft: Draft, pull: PullRequest) -> None:
+    """A person asked to work on the pull request at the limit has done so: what was asked of earlier heads is answered."""
+    asked = [review.id for review in change_requests(pull, draft.facts.roster) if review.head_sha != pull.head_sha]
+    draft.status = replace(draft.status, reviewed=max([draft.status.reviewed, *asked]))
+
+
+def remedied(draft: Draft) -> bool:
+    """Go back where a review or a conflict asks for it; False where the limit forbids that: the play waits then."""
     pull = draft.facts.pull_request
     if pull is None or pull.state is not PullState.OPEN:
-        return False
-    for trigger, message, review in _calls(draft, pull):
+        return True
+    for trigger, message, reviewed in _calls(draft, pull):
         remedy = draft.facts.pipeline.remedy(trigger)
-        if remedy is None or draft.at <= draft.facts.pipeline.index(remedy.restart_at):
+        stage = draft.facts.pipeline.stage(remedy.restart_at) if remedy is not None else None
+        if remedy is None or stage is None or not stage.role or draft.at <= draft.facts.pipeline.index(stage.name):
             continue
         if remedy.is_counted and draft.is_at_limit:
             _wait_limit(draft, message)
-            return None
-        _go_back(draft, remedy, trigger.value, f"{message}; back to {remedy.restart_at}", owed=pull.head_sha)
-        if review is not None:
-            draft.status = replace(draft.status, reviewed=review.id)
+            return False
+        draft.status = replace(draft.status, reviewed=max(draft.status.reviewed, reviewed))
+        _go_back(draft, remedy, stage, f"{message}; back to {stage.name}", owed=pull.head_sha)
         return True
-    return False
+    return True
 
 
-def _calls(draft: Draft, pull: PullRequest) -> list[tuple[Trigger, str, Review | None]]:
-    calls: list[tuple[Trigger, str, Review | None]] = []
-    asked = [review for review in verdicts(pull) if _is_new_request(draft, review)]
+def _calls(draft: Draft, pull: PullRequest) -> list[tuple[Trigger, str, int]]:
+    """What asks for a way back: by which rule, for people, and up to which review."""
+    calls: list[tuple[Trigger, str, int]] = []
+    asked = [review for review in change_requests(pull, draft.facts.roster) if _is_new(draft, review)]
     if asked:
         names = ", ".join(dict.fromkeys(review.actor.login for review in asked))
-        calls.append((Trigger.CHANGES_REQUESTED, f"{names} asked for changes on {short(asked[-1].head_sha)}", asked[-1]))
+        message = f"{names} asked for changes on {short(asked[-1].head_sha)}"
+        calls.append((Trigger.CHANGES_REQUESTED, message, asked[-1].id))
     if pull.mergeability is Mergeability.CONFLICT:
-        calls.append((Trigger.CONFLICT, f"{short(pull.head_sha)} conflicts with {pull.base_branch}", None))
+        calls.append((Trigger.CONFLICT, f"{short(pull.head_sha)} conflicts with {pull.base_branch}", 0))
     return calls
 
 
-def _is_new_request(draft: Draft, review: Review) -> bool:
-    if review.state is not ReviewState.CHANGES_REQUESTED or review.id <= draft.status.reviewed:
-        return False
-    if not (review.actor.can_write or draft.facts.roster.of_login(review.actor.login) is not None):
+def _is_new(draft: Draft, review: Review) -> bool:
+    if review.id <= draft.status.reviewed:
         return False
     # The run that wrote it is about to end by itself: let it.
     agent, run = draft.agent_of(draft.stage), draft.latest_run()
@@ -76,7 +97,6 @@ def _is_new_request(draft: Draft, review: Review) -> bool:
 
 
 def _wait_limit(draft: Draft, message: str) -> None:
-    draft.cancel_active(message)
     draft.wait(
         "person",
         "MaxIterations",
@@ -85,18 +105,17 @@ def _wait_limit(draft: Draft, message: str) -> None:
     )
 
 
-def _go_back(draft: Draft, remedy: Remedy, reason: str, message: str, *, owed: str) -> None:
-    stage = draft.facts.pipeline.stage(remedy.restart_at)
-    if stage is None:  # a definition with such a rule is refused when it is read
-        return
-    draft.cancel_active(message)
+def _go_back(draft: Draft, remedy: Remedy, stage: Stage, message: str, *, owed: str) -> None:
+    draft.cancel_active(message, until_iteration=draft.status.iteration)
     pull = draft.facts.pull_request
     if pull is not None:
         found = (find_label(pull, name) for name in remedy.remove_labels)
         draft.actions.extend(RemoveLabel(number=pull.number, label=mark.name) for mark in found if mark is not None)
     draft.status = replace(draft.status, remediations=draft.status.remediations + int(remedy.is_counted), resolved_head=owed)
     draft.enter(stage, restart=True)
-    draft.note(_camel(reason), message)
+    if not remedy.continue_session:
+        draft.status = replace(draft.status, fresh_since=draft.status.iteration)
+    draft.note(_camel(remedy.on), message)
 
 
 def _camel(words: str) -> str:

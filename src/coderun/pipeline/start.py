@@ -2,13 +2,12 @@
 
 from msgspec.structs import replace
 
-from coderun.model.play import PlayPhase
 from coderun.pipeline.draft import Draft
 
 
 def started(draft: Draft) -> bool:
     """Enter the first stage, or say what holds the play back; True when it has started."""
-    if draft.status.phase is not PlayPhase.PENDING:
+    if draft.status.stage:
         return True
     facts, spec = draft.facts, draft.play.spec
     if spec.paused:
@@ -21,7 +20,6 @@ def started(draft: Draft) -> bool:
             f"{names} did not succeed",
             f"retry {names}, or abort this play",
             target=names,
-            phase=PlayPhase.PENDING,
         )
     elif facts.blocked_by:
         names = _tasks(facts.blocked_by)
@@ -31,7 +29,6 @@ def started(draft: Draft) -> bool:
             f"{names} must be merged first",
             f"the merge of {names}",
             target=names,
-            phase=PlayPhase.PENDING,
         )
     elif facts.ahead:
         others = ", ".join(facts.ahead[:3])
@@ -40,11 +37,10 @@ def started(draft: Draft) -> bool:
             "PlaysAhead",
             f"{len(facts.ahead)} play(s) come first: {others}",
             "the end of one of them, or a larger play.parallel in coderun.yaml",
-            phase=PlayPhase.PENDING,
         )
     else:
         first = facts.pipeline.stages[0]
-        draft.status = replace(draft.status, phase=PlayPhase.RUNNING, started_at=draft.now, retries_seen=spec.retries)
+        draft.status = replace(draft.status, started_at=draft.now)
         draft.enter(first)
         draft.note("Started", f"task {spec.task_id} starts with stage {first.name}")
         return True

@@ -7,8 +7,6 @@ never runs an agent itself.
 
 import asyncio
 import contextlib
-import hashlib
-import os
 import signal
 import subprocess
 import time
@@ -32,26 +30,16 @@ from coderun.runtime.runfolder import (
     checked_relative,
     remove_tmp,
     remove_tree,
-    sync_folder,
     workspace_lock,
     write_whole,
 )
+from coderun.runtime.runwriter import read_card, write_run
 from coderun.runtime.tail import tail
 
 POLL: Final = 2.0
 STOP_MARGIN: Final = 10.0
 
 Wakes = Callable[[], AsyncIterator[object]]
-
-
-class JobCard(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """`job.json`: what the runtime itself must know of a job later. `grace` is in seconds."""
-
-    job: str
-    workspace: str
-    grace: float
-    labels: dict[str, str] = {}
-    digest: str
 
 
 class ProcessRuntime:
@@ -101,7 +89,7 @@ class ProcessRuntime:
         run, workspace = self._state.run(plan.job), self._state.workspace(plan.workspace)
         files = {run.files / checked_relative(name): text.encode() for name, text in plan.files.items()}
         try:
-            await asyncio.to_thread(_prepare, plan, run, workspace, files)
+            await asyncio.to_thread(write_run, plan, run, workspace, files)
         except OSError as error:
             raise UnavailableError(f"cannot prepare run {plan.job} in {run.path}: {error}") from error
 
@@ -111,13 +99,13 @@ class ProcessRuntime:
         Raises:
             UnavailableError: it was not prepared, or the process could not be made.
         """
-        run = self._state.run(plan.job)
-        if run.started.exists() or self._is_coming(run) or self._last_holder(run) is not None:
-            return
-        if not run.prepared.exists():
-            raise UnavailableError(f"cannot start run {plan.job}: {run.path} was not prepared, or has been deleted")
+        run, workspace = self._state.run(plan.job), self._state.workspace(plan.workspace)
         try:
-            pid = self._spawn(run, self._state.workspace(plan.workspace))
+            if run.started.exists() or self._is_coming(run) or self._last_holder(run) is not None:
+                return
+            if not run.prepared.exists():
+                raise UnavailableError(f"cannot start run {plan.job}: {run.path} was not prepared, or has been deleted")
+            pid = self._spawn(run, workspace)
         except (OSError, subprocess.SubprocessError) as error:
             raise UnavailableError(f"cannot start run {plan.job} with {self._argv[0]!r}: {error}") from error
         self._never_began.pop(plan.job, None)
@@ -212,7 +200,7 @@ class ProcessRuntime:
         """Who worked on this job, where its run folder tells nothing of it (any more) but the workspace still does."""
         if run.started.exists():
             return None
-        card = _read_card(run)
+        card = read_card(run)
         folders = [self._state.workspaces / card.workspace] if card else _folders_in(self._state.workspaces)
         holders = (locks.read_holder(workspace_lock(folder)) for folder in folders)
         return next((holder for holder in holders if holder is not None and holder.job == run.job), None)
@@ -227,6 +215,7 @@ class ProcessRuntime:
         left = f"; {count} left-over {'process' if count == 1 else 'processes'} ended" if count else ""
         detail = (why or self._how_lost(run)) + left
         with contextlib.suppress(OSError):
+            await asyncio.to_thread(remove_tmp, run)
             write_whole(run.lost, detail.encode(), durable=False)
         return Observation(state=JobState.LOST, detail=detail)
 
@@ -252,22 +241,20 @@ class ProcessRuntime:
         try:
             if not run.stop.exists():
                 write_whole(run.stop, reason.encode("utf-8", "replace"))
-            running = run.started.exists() and locks.is_held(run.lock)
+            if not run.started.exists() or not locks.is_held(run.lock):
+                return
+            if self._is_overdue(run):
+                await self._force(run)
+            elif (holder := locks.read_holder(run.lock)) is not None:
+                proc.send(holder.process, signal.SIGTERM)
         except OSError as error:
             raise UnavailableError(f"cannot ask run {job} to stop in {run.path}: {error}") from error
-        if not running:
-            return
-        if self._is_overdue(run):
-            await self._force(run)
-        elif (holder := locks.read_holder(run.lock)) is not None:
-            with contextlib.suppress(PermissionError):
-                proc.send(holder.process, signal.SIGTERM)
 
     def _is_overdue(self, run: RunFolder) -> bool:
         if not run.stop.exists():
             return False
         since = self._stopping_since.setdefault(run.job, self._clock())
-        card = _read_card(run)
+        card = read_card(run)
         return self._clock() - since > (card.grace if card else 0.0) + self._stop_margin
 
     async def _force(self, run: RunFolder) -> Observation:
@@ -293,7 +280,7 @@ class ProcessRuntime:
         self._forget(job)
 
     def _remove(self, run: RunFolder) -> None:
-        if (card := _read_card(run)) is not None:
+        if (card := read_card(run)) is not None:
             _clear_holder(self._state.workspaces / card.workspace, run.job)
         else:
             for folder in _folders_in(self._state.workspaces):
@@ -312,7 +299,7 @@ class ProcessRuntime:
     # Following
 
     def logs(self, job: str, *, follow: bool = False) -> AsyncIterator[bytes]:
-        """What supervisor and agent have said, raw (not fit for a terminal), and with `follow` until the job ends."""
+        """What supervisor and agent have said, and with `follow` what they say until the job ends."""
         run = self._state.run(job)
         return tail(run.output, is_going_on=(lambda: self._is_going_on(run)) if follow else None)
 
@@ -341,11 +328,13 @@ class ProcessRuntime:
     async def _poll(self) -> None:
         while True:
             await asyncio.sleep(POLL)
-            self._hint_ended(self._adopted)
+            with contextlib.suppress(OSError):
+                self._hint_ended(self._adopted)
 
     async def _heed(self, hints: Wakes) -> None:
         async for _ in hints():
-            self._hint_ended(self._adopted | self._children.keys())
+            with contextlib.suppress(OSError):
+                self._hint_ended(self._adopted | self._children.keys())
 
     def _hint_ended(self, jobs: set[str]) -> None:
         for job in sorted(jobs):
@@ -366,50 +355,6 @@ class ProcessRuntime:
         await asyncio.gather(*tasks, return_exceptions=True)
         self._lookouts.clear()
         self._children.clear()
-
-
-def _prepare(plan: RunPlan, run: RunFolder, workspace: Path, files: dict[Path, bytes]) -> None:
-    order = msgspec.json.encode(plan.order)
-    digest = _digest(order, files, plan.token)
-    card = _read_card(run)
-    if run.started.exists() or (card is not None and card.digest == digest and workspace.is_dir()):
-        return
-    for folder in (run.path.parent, workspace.parent):
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for folder in (run.path, workspace, workspace / "home"):
-        folder.mkdir(mode=0o700, exist_ok=True)
-    run.prepared.unlink(missing_ok=True)
-    remove_tree(run.files)
-    run.files.mkdir(mode=0o700)
-    for path, text in files.items():
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_whole(path, text)
-    write_whole(run.token, plan.token.encode())
-    write_whole(run.order, order)
-    new = JobCard(
-        job=plan.job,
-        workspace=plan.workspace,
-        grace=plan.order.limits.grace,
-        labels=plan.labels,
-        digest=digest,
-    )
-    write_whole(run.prepared, msgspec.json.encode(new))
-    sync_folder(run.path.parent)
-
-
-def _digest(order: bytes, files: dict[Path, bytes], token: str) -> str:
-    parts = [order, token.encode(), *(part for path in sorted(files) for part in (os.fsencode(path), files[path]))]
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(len(part).to_bytes(8, "big") + part)
-    return digest.hexdigest()
-
-
-def _read_card(run: RunFolder) -> JobCard | None:
-    try:
-        return msgspec.json.decode(run.prepared.read_bytes(), type=JobCard)
-    except (OSError, msgspec.DecodeError):
-        return None
 
 
 def _read_report(run: RunFolder) -> tuple[RunReport | None, str]:

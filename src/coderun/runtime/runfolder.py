@@ -230,7 +230,7 @@ def remove_tmp(run: RunFolder) -> None:
         folder = run.tmp.readlink()
     except OSError:
         return
-    if folder.parent == Path(tempfile.gettempdir()) and folder.name.startswith(TMP_PREFIX) and not folder.is_symlink():
+    if folder.name.startswith(TMP_PREFIX) and not folder.is_symlink():
         remove_tree(folder)
     run.tmp.unlink(missing_ok=True)
 

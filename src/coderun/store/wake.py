@@ -2,8 +2,8 @@
 
 A hint from process to process and nothing more: whoever changes the store or the forge calls this, whoever listens
 (`listener`) looks again at what is stored. It carries no data and never waits. The git hooks of the local forge run this file
-as a script (`python -I -S wake.py FOLDER`), hence: standard library only, only modules the interpreter has loaded anyway, no
-imports from coderun.
+as a script (`python -I -S wake.py FOLDER`), hence: no imports from coderun, and of the standard library only what loads in no
+time.
 """
 
 import errno

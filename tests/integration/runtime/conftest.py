@@ -9,7 +9,7 @@ from coderun.runtime import proc
 from coderun.runtime.ending import end_all
 from coderun.runtime.proc import Table
 from coderun.runtime.process import ProcessRuntime
-from coderun.runtime.runfolder import RunFolder, StateFolder
+from coderun.runtime.runfolder import RunFolder, StateFolder, remove_tmp
 
 ROOT = Path(__file__).parents[3]
 SUPERVISOR = Path(__file__).parent / "scripted_supervisor.py"
@@ -33,6 +33,8 @@ def state(tmp_path: Path) -> Iterator[StateFolder]:
         return {pid for run in _runs(state) for pid in proc.within(roots=[], marker=run.marker, processes=processes)}
 
     end_all(of_this_test, grace=0)
+    for run in _runs(state):
+        remove_tmp(run)
 
 
 def _runs(state: StateFolder) -> list[RunFolder]:

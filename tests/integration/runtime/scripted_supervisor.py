@@ -2,11 +2,12 @@
 
 The program works in the workspace and finds there `ran`, with a line for each time the work of a job was begun. Special
 programs: `raise` fails with the run's token in its words, `block` hangs the loop in a program, `stubborn` ignores being
-cancelled, `saves` takes a moment to save its work when asked to stop.
+cancelled, `saves` takes a moment to save its work when asked to stop, `full` finds the disk full from then on.
 """
 
 import asyncio
 import os
+import resource
 import subprocess
 import sys
 
@@ -29,6 +30,9 @@ async def perform(order: RunOrder, places: Places, programs: Programs, stop: Sto
         raise RuntimeError(message)
     if argv[0] == "block":
         subprocess.run(argv[1:], check=False)  # noqa: ASYNC221 - blocking the loop is what is tested
+        return RunReport(phase=RunPhase.SUCCEEDED)
+    if argv[0] == "full":
+        resource.setrlimit(resource.RLIMIT_FSIZE, (64, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
         return RunReport(phase=RunPhase.SUCCEEDED)
     if argv[0] == "saves":
         programs.log.line("begun")

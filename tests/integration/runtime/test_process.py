@@ -128,6 +128,7 @@ async def test_of_many_supervisors_started_at_once_one_runs_the_job(runtime: Pro
     assert times_run(state) == 1
 
 
+@pytest.mark.slow
 async def test_a_controller_killed_at_any_moment_leaves_a_job_that_is_run_once(tmp_path: Path) -> None:
     async def killed_at(number: int) -> bool:
         state = StateFolder.at(tmp_path / f"state-{number}")
@@ -286,6 +287,7 @@ async def test_a_killed_supervisor_is_a_lost_job_of_which_nothing_lives_on(
     assert alive(state.run(JOB)) == set()
     assert f"the supervisor (process {supervisor.pid}) was killed, or the disk did not take its report" in seen.detail
     assert "left-over processes ended" in seen.detail
+    assert not state.run(JOB).tmp.is_symlink()
     await runtime.start(plan(command=FAMILY))
     assert await successor().observe(JOB) == seen
     assert times_run(state) == 1
@@ -299,6 +301,16 @@ async def test_a_restart_of_the_machine_is_told_as_the_reason(runtime: ProcessRu
     seen = await runtime.observe(JOB)
     assert seen.state is JobState.LOST
     assert seen.detail == f"the machine was restarted while the supervisor (process {os.getpid()}) worked"
+
+
+async def test_a_disk_that_does_not_take_the_report_makes_a_lost_job_that_says_so(
+    runtime: ProcessRuntime, state: StateFolder
+) -> None:
+    await runtime.prepare(plan(command=("full",)))
+    await runtime.start(plan())
+    seen = await observed(runtime, JOB, JobState.LOST)
+    assert seen.detail.endswith("was killed, or the disk did not take its report")
+    assert alive(state.run(JOB)) == set()
 
 
 async def test_a_report_that_cannot_be_read_is_a_lost_job(runtime: ProcessRuntime, state: StateFolder) -> None:
@@ -532,3 +544,6 @@ def test_coderun_agent_says_what_is_wrong_with_its_arguments(tmp_path: Path) -> 
     done = subprocess.run(argv, env=ENVIRONMENT, capture_output=True, check=False, text=True, cwd=ROOT)
     assert done.returncode == 2
     assert f"{tmp_path} is not a run folder that was prepared: it has no job.json" in done.stderr
+    done = subprocess.run(argv[:-1], env=ENVIRONMENT, capture_output=True, check=False, text=True, cwd=ROOT)
+    assert done.returncode == 2
+    assert "cannot start: it needs --run DIR and --workspace DIR, and got: ['--run'," in done.stderr

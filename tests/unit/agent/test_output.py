@@ -5,9 +5,19 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coderun.agent.output import LINE_CUT, Journal, LineSplitter, OutputFile
+from coderun.agent.output import LINE_CUT, Journal, LineSplitter, OutputFile, visible
 
 NOW = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+@given(st.text())
+def test_what_is_made_visible_is_one_line_that_a_terminal_only_prints(text: str) -> None:
+    assert visible(text).replace("\t", "").isprintable()
+    assert text.isprintable() <= (visible(text) == text)
+
+
+def test_escapes_and_changes_of_direction_are_made_visible() -> None:
+    assert visible("\x1b[2Ja\u202eb\x9b\n\tc é") == r"\x1b[2Ja\u202eb\x9b\n" + "\tc é"
 
 
 @given(st.lists(st.binary(max_size=20)))
@@ -51,7 +61,10 @@ def test_a_journal_is_for_people_and_for_programs_and_holds_no_secret(tmp_path: 
     )
     journal.event("pushed", branch="feature/s3cret", commits=2)
     journal.line("the token is s3cret\nand more \x1b[31m")
-    assert (tmp_path / "out").read_text("utf-8").startswith("coderun: pushed branch=feature/[secret] commits=2\n")
+    assert (tmp_path / "out").read_text("utf-8").splitlines() == [
+        "coderun: pushed branch=feature/[secret] commits=2",
+        r"the token is [secret]\nand more \x1b[31m",
+    ]
     events = [msgspec.json.decode(line) for line in (tmp_path / "log").read_bytes().splitlines()]
     assert events == [
         {"at": "2030-01-02T03:04:05Z", "event": "pushed", "branch": "feature/[secret]", "commits": 2},

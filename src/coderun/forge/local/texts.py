@@ -8,20 +8,15 @@ import unicodedata
 from typing import Final
 
 from coderun.model.errors import RefusedError
+from coderun.model.text import printable, storable
 
 MAX_TITLE: Final = 256
 MAX_LABEL: Final = 50
 MAX_BODY: Final = 4 * 1024 * 1024
 MAX_BRANCH: Final = 244
 _FORBIDDEN_IN_REF = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//")
-_BLANKS = re.compile(r"\s+")
 _MARKER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/#=+ -]{0,119}")
 _CONTROL_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
-
-
-def encodable(text: str) -> str:
-    """`text` with what UTF-8 cannot carry (lone surrogates) and NUL replaced."""
-    return text.encode("utf-8", "replace").decode("utf-8").replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def has_control(text: str) -> bool:
@@ -30,15 +25,13 @@ def has_control(text: str) -> bool:
 
 
 def one_line(text: str, limit: int = 500) -> str:
-    """`text` on one line for a message: control characters become blanks, at most `limit` characters."""
-    calm = "".join(" " if unicodedata.category(c) in _CONTROL_CATEGORIES else c for c in text[: limit * 4])
-    line = _BLANKS.sub(" ", calm).strip()
-    return line if len(line) <= limit else line[: limit - 1] + "…"
+    """`text` on one line for a message: no control characters, at most `limit` characters."""
+    return printable(text[: limit * 20], limit)
 
 
 def checked_title(title: str) -> str:
     """A title as it is kept: one line, at most 256 characters. Raises `RefusedError` where nothing is left."""
-    line = one_line(encodable(title), MAX_TITLE)
+    line = one_line(storable(title), MAX_TITLE)
     if not line:
         raise RefusedError("a pull request needs a title; give it one line of text")
     return line
@@ -49,7 +42,7 @@ def checked_body(body: str, what: str) -> str:
     size = len(body.encode("utf-8", "replace"))
     if size > MAX_BODY:
         raise RefusedError(f"{what} is {size} bytes long; at most {MAX_BODY} are taken, shorten it or link to it")
-    return encodable(body)
+    return storable(body)
 
 
 def checked_label(name: str) -> str:
@@ -85,7 +78,7 @@ def is_branch_name(name: str) -> bool:
     """Whether git takes `name` for a branch: the rules of `git check-ref-format --branch`, without `@{-N}`."""
     if not name or len(name.encode("utf-8", "replace")) > MAX_BRANCH or _FORBIDDEN_IN_REF.search(name):
         return False
-    if name.startswith(("-", "/")) or name.endswith(("/", ".")) or name in {"@", "HEAD"} or encodable(name) != name:
+    if name.startswith(("-", "/")) or name.endswith(("/", ".")) or name in {"@", "HEAD"} or storable(name) != name:
         return False
     return not any(part.startswith(".") or part.endswith(".lock") for part in name.split("/"))
 

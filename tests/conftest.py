@@ -1,0 +1,38 @@
+"""Tiers of tests: what a machine cannot carry is left out loudly, or fails where `CODERUN_REQUIRE=all` says so."""
+
+import os
+from collections.abc import Callable
+from typing import NoReturn
+
+import hypothesis
+import pytest
+
+hypothesis.settings.register_profile("default", deadline=None, derandomize=False)
+hypothesis.settings.register_profile("ci", deadline=None, max_examples=300, print_blob=True)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+_LEFT_OUT = "tier left out: "
+
+
+@pytest.fixture(scope="session")
+def leave_out() -> Callable[[str, str], NoReturn]:
+    """Leave a tier out for a reason; a failure where every tier is required."""
+
+    def leave(tier: str, reason: str) -> NoReturn:
+        if os.environ.get("CODERUN_REQUIRE") == "all":
+            pytest.fail(f"{tier}: {reason}, and CODERUN_REQUIRE=all", pytrace=False)
+        pytest.skip(f"{_LEFT_OUT}{tier}: {reason}")
+
+    return leave
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    reasons: set[str] = set()
+    for report in terminalreporter.stats.get("skipped", []):
+        text = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        reasons.add(text.removeprefix("Skipped: "))
+    terminalreporter.section("tiers of tests")
+    if not reasons:
+        terminalreporter.line("every tier that was asked for ran")
+    for reason in sorted(reasons):
+        terminalreporter.line(f"left out: {reason.removeprefix(_LEFT_OUT)}")
