@@ -14,6 +14,7 @@ from typing import Protocol
 import msgspec
 import structlog
 
+from coderun.app.together import together
 from coderun.events.local import PREFIX, LocalEvent, event_number, hint_of, to_delivery
 from coderun.model.coderun import CodeRun
 from coderun.model.deliveries import Delivery, DeliveryState
@@ -111,6 +112,7 @@ class Controller:
         self._queue: WorkQueue[Key] = WorkQueue(monotonic)
         self._stopping = asyncio.Event()
         self._trouble: dict[Key, str] = {}
+        self._looked_at: set[str] = set()
         self.ready = asyncio.Event()
         self.reconciles = 0
 
@@ -118,7 +120,7 @@ class Controller:
         """Work until stopped. Raises `StoreCorruptError` and whatever a loop did not expect."""
         changes = self._store.watch()
         await self._start_up()
-        async with asyncio.TaskGroup() as group:
+        async with together() as group:
             loops = [
                 group.create_task(self._follow_store(changes), name="store"),
                 group.create_task(self._follow_forge(), name="forge"),
@@ -134,6 +136,10 @@ class Controller:
     def stop(self) -> None:
         """End `run`; what is in work is left where it is, which is safe."""
         self._stopping.set()
+
+    def has_looked_at(self, play: str) -> bool:
+        """Whether a pass over that Play has gone well since the start."""
+        return play in self._looked_at
 
     @property
     def is_idle(self) -> bool:
@@ -154,7 +160,7 @@ class Controller:
             self._hint_play_of(run)
         for play in await self._store.find(Play):
             self._view.see_play(play)
-            if not play.is_finished or play.spec.retries != play.status.retries_seen:
+            if not play.is_finished or play.status.observed_generation != play.metadata.generation:
                 self._queue.add(Key(Kind.PLAY, play.name))
         for number in await self._checks.unchecked():
             self._slow.add(Key(Kind.CHECKS, number))
@@ -255,6 +261,8 @@ class Controller:
             queue.retry(key)
             return
         queue.forget(key)
+        if key.kind is Kind.PLAY:
+            self._looked_at.add(key.name)
         if self._trouble.pop(key, None) is not None:
             _log.info("went well again", kind=key.kind.value, name=key.name)
         self._follow_up(key, again, queue)
