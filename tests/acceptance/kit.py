@@ -1,4 +1,4 @@
-"""What acceptance tests stand on: a small repository with tasks, an agent that does what it is told, and real `coderun` commands.
+"""What acceptance tests stand on: a small repository with tasks, an agent that does what it is told, real `coderun` commands.
 
 A `Place` is one user's world below a temporary folder: repository, HOME, state. Commands are processes of their own; the test
 looks at store and forge as another process would, and waits for what it expects there, with a deadline and never with a pause
@@ -271,6 +271,13 @@ class Place:
         twice = [occasion for occasion, count in Counter(ran.occasion for ran in self.ran()).items() if count > 1]
         assert not twice, f"the agent ran more than once for {twice}"
 
+    async def put_down(self, name: str) -> str:
+        """What an agent has written beside the script, once it is there."""
+        path = self.stage_folder / name
+        return await until(
+            lambda: path.read_text(encoding="utf-8") if path.exists() else "", f"{name} of an agent", tell=self.tell
+        )
+
     def told(self, name: str) -> dict[str, Any]:
         """What an agent put down with the step `tell`."""
         told: dict[str, Any] = json.loads((self.stage_folder / name).read_text(encoding="utf-8"))
@@ -327,7 +334,9 @@ class Place:
         """The forge, as the person."""
         if self._forge is None:
             waker = Waker(self.state / "wake")
-            self._forge = LocalForge.open(self.state / "forge", on_change=lambda: _call(waker.wake), environment=self.environment)
+            self._forge = LocalForge.open(
+                self.state / "forge", on_change=lambda: _call(waker.wake), environment=self.environment
+            )
         return self._forge
 
     async def look_away(self) -> None:
@@ -359,7 +368,9 @@ class Place:
         assert found is not None, f"there is no pull request {number}"
         return found
 
-    async def until_play(self, holds: Callable[[Play], object], what: str, *, number: int = 1, within: float = DEADLINE) -> Play:
+    async def until_play(
+        self, holds: Callable[[Play], object], what: str, *, number: int = 1, within: float = DEADLINE
+    ) -> Play:
         """Wait until the play of a task is as expected, and give it back."""
 
         async def look() -> Play | None:

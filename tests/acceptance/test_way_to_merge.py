@@ -67,7 +67,12 @@ async def test_approving_the_merge_stage_merges(place: Place) -> None:
 
 
 async def test_a_review_that_asks_for_changes_sends_the_task_back_with_what_was_said(place: Place) -> None:
-    request = {"do": "verdict", "verdict": "request-changes", "summary": "It does not add up", "comments": ["total() is off by 1"]}
+    request = {
+        "do": "verdict",
+        "verdict": "request-changes",
+        "summary": "It does not add up",
+        "comments": ["total() is off by 1"],
+    }
     again = [{"do": "tell", "to": "told"}, {"do": "commit"}, {"do": "verdict", "verdict": "done"}]
     place.script({"testing/1": [request], "implementation/2": again})
 
