@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TypeVar
 
 import msgspec
-
 from benchmarks.worlds import World
+
 from coderun.app.follow import as_controller, follow_plays
 from coderun.app.local import LocalSystem
 from coderun.app.request import PlayRequest, request_plays

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from coderun.app.controller import Controller
 from coderun.app.local import LocalSystem
+from coderun.app.together import together
 from coderun.model.coderun import CodeRun
 from coderun.model.errors import NotFoundError
 from coderun.model.play import Play, PlayPhase
@@ -16,29 +17,18 @@ TICK_SECONDS = 1.0
 
 
 class Control:
-    """Who controls the state folder while a command follows it: this process, or another one."""
+    """Who controls the state folder while plays are followed: this process, or another one."""
 
     def __init__(self) -> None:
-        self.controller: Controller | None = None
-        self.is_foreign = False
+        self.own: Controller | None = None
+        self.is_taken = False
 
-    def has_looked(self) -> bool:
-        """Whether what the store says has been looked at since the command began, so that it can be believed."""
-        if self.controller is not None:
-            return self.controller.ready.is_set() and self.controller.is_idle
-        return self.is_foreign
+    def has_looked_at(self, play: str) -> bool:
+        """Whether what the Play says of itself can be believed: a controller has looked at it since we came.
 
-    async def keep(self, system: LocalSystem) -> None:
-        """Be the controller whenever nobody else is."""
-        while True:
-            if system.take_control():
-                self.controller = system.make_controller()
-                try:
-                    await self.controller.run()
-                finally:
-                    system.lock.release()
-            self.is_foreign = True
-            await asyncio.sleep(TAKE_OVER_SECONDS)
+        One that was there before us has; what it has not seen of the spec shows in the status.
+        """
+        return self.own.has_looked_at(play) if self.own is not None else self.is_taken
 
 
 @contextlib.asynccontextmanager
@@ -48,12 +38,25 @@ async def as_controller(system: LocalSystem) -> AsyncIterator[Control]:
     What the controller raises is raised here, and ends the block.
     """
     control = Control()
-    async with asyncio.TaskGroup() as group:
-        keeper = group.create_task(control.keep(system), name="controller")
+    async with together() as group:
+        keeper = group.create_task(_keep_controlling(system, control), name="controller")
         try:
             yield control
         finally:
             keeper.cancel()
+
+
+async def _keep_controlling(system: LocalSystem, control: Control) -> None:
+    while True:
+        control.is_taken = not system.take_control()
+        if not control.is_taken:
+            try:
+                control.own = system.make_controller()
+                await control.own.run()
+            finally:
+                control.own = None
+                system.lock.release()
+        await asyncio.sleep(TAKE_OVER_SECONDS)
 
 
 async def follow_plays(
@@ -61,11 +64,12 @@ async def follow_plays(
     names: Sequence[str],
     show: Callable[[Sequence[Play], datetime], None],
     *,
-    until_person: Control | None = None,
+    until_person: bool,
+    control: Control | None = None,
 ) -> list[Play]:
-    """Show the plays at every change until all have ended.
+    """Show the plays at every change until all have ended; with `until_person` also when only people can move what is left.
 
-    With `until_person` also when only people can move what is left, as far as that control has looked.
+    With `control`, what an open play says is believed only once a controller has looked at it.
 
     Raises:
         NotFoundError: a play is gone.
@@ -76,9 +80,8 @@ async def follow_plays(
         while True:
             plays = [await _get(system, name) for name in names]
             show(plays, system.clock())
-            if all(play.is_finished for play in plays):
-                return plays
-            if until_person is not None and until_person.has_looked() and _only_people(plays):
+            believable = all(_is_believable(play, control) for play in plays)
+            if believable and (all(play.is_finished for play in plays) or (until_person and _only_people(plays))):
                 return plays
             if pending is None:
                 pending = asyncio.ensure_future(anext(changes))
@@ -92,10 +95,15 @@ async def follow_plays(
             pending.cancel()
 
 
+def _is_believable(play: Play, control: Control | None) -> bool:
+    """Whether its status is of the spec it has now (nobody's wish is still to be acted on), and of the forge as it is now."""
+    if play.status.observed_generation != play.metadata.generation:
+        return False
+    return play.is_finished or control is None or control.has_looked_at(play.name)
+
+
 def _only_people(plays: Sequence[Play]) -> bool:
     rest = [play for play in plays if not play.is_finished]
-    if any(play.status.observed_generation != play.metadata.generation for play in rest):
-        return False
     held = any(play.status.phase is PlayPhase.WAITING for play in rest)
     return held and all(play.status.phase is PlayPhase.WAITING or _is_behind(play) for play in rest)
 

@@ -93,7 +93,7 @@ async def _follow(system: "LocalSystem", names: list[str], *, plain: bool) -> "l
 
     with live_view(system.pipelines, system.clock(), plain=plain) as view:
         async with as_controller(system) as control:
-            return await follow_plays(system, names, view.update, until_person=None if sys.stdout.isatty() else control)
+            return await follow_plays(system, names, view.update, until_person=not sys.stdout.isatty(), control=control)
     raise AssertionError("unreachable")
 
 

@@ -34,7 +34,7 @@ def command(
         else:
             names = [play.name for play in await system.store.find(Play) if not play.is_finished]
         with live_view(system.pipelines, system.clock(), plain=plain) as view:
-            return await follow_plays(system, names, view.update)
+            return await follow_plays(system, names, view.update, until_person=False)
 
     raise typer.Exit(outcome(with_local(repo, work)))
 

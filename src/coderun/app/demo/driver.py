@@ -90,7 +90,7 @@ async def run_demo(folder: Path, environment: dict[str, str], show: Show) -> Dem
         async with as_controller(system) as control:
             person = asyncio.ensure_future(_push_in_the_middle(system, folder, environment))
             try:
-                plays = await follow_plays(system, names, show, until_person=control)
+                plays = await follow_plays(system, names, show, until_person=True, control=control)
             finally:
                 person.cancel()
         missing = await _missing(system, plays, folder, environment)
