@@ -1,4 +1,4 @@
-"""The events of webhooks: what happened becomes a body and goes to the sender. `installation` is added there, for each receiver."""
+"""The events of webhooks: what happened becomes a body and goes to the sender, which adds `installation` for each receiver."""
 
 from typing import Any
 

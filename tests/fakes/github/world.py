@@ -70,6 +70,12 @@ class World:
         wanted = f"{owner}/{name}".lower()
         return next((repo for repo in self.repos if repo.full_name.lower() == wanted), None)
 
+    def named(self, full_name: str) -> Repo:
+        """The repository that a test speaks of."""
+        found = self.find_repo(*full_name.split("/"))
+        assert found is not None, f"the fake has no repository {full_name}"
+        return found
+
     def moved(self, owner: str, name: str) -> Repo | None:
         """The repository that had this name before it was transferred or renamed."""
         return self.redirects.get(f"{owner}/{name}".lower())
