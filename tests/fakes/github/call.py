@@ -143,7 +143,7 @@ Handler = Callable[[Call], Awaitable[Answer]]
 
 @dataclass(frozen=True, kw_only=True)
 class Route:
-    """An endpoint; `path` is spelled as in GitHub's OpenAPI, `permission` is about the repository of the path."""
+    """An endpoint; `path` is spelled as in GitHub's OpenAPI (else `described` is), `permission` is about its repository."""
 
     method: str
     path: str
@@ -151,6 +151,12 @@ class Route:
     permission: str = "metadata"
     level: Level = Level.READ
     who: Who = Who.ANYONE
+    described: str = ""
+
+    @property
+    def template(self) -> str:
+        """Where GitHub's OpenAPI describes it."""
+        return self.described or self.path
 
 
 def read(path: str, handler: Handler, permission: str = "metadata") -> Route:

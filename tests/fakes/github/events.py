@@ -120,8 +120,6 @@ def push(world: World, repo: Repo, sender: Account, moved: Body, commits: list[B
         "commits": commits,
         "head_commit": commits[-1] if commits else None,
     }
-    if body["pusher"]["email"].count("["):
-        body["pusher"]["email"] = None
     world.send("push", body, repo=repo)
 
 

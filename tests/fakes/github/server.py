@@ -162,7 +162,7 @@ class Server:
 
     def _note(self, request: web.Request, route: Route | None, caller: Caller, status: int, body: Any) -> None:
         entry = Entry(method=request.method, path=request.rel_url.raw_path_qs, status=status, caller=caller.name)
-        entry["template"] = None if route is None else route.path
+        entry["template"] = None if route is None else route.template
         if self._keep:
             entry["body"] = body
         self.journal.append(entry)

@@ -44,7 +44,13 @@ class Reply(NamedTuple):
     def message(self) -> str:
         """Everything an error says."""
         return " ".join(
-            [self.body["message"], *[error.get("message", error.get("field", "")) for error in self.body.get("errors", [])]]
+            [
+                self.body["message"],
+                *[
+                    error if isinstance(error, str) else error.get("message", error.get("field", ""))
+                    for error in self.body.get("errors", [])
+                ],
+            ]
         )
 
 

@@ -10,7 +10,7 @@ async def test_an_event_is_signed_and_names_its_installation(desk: Desk) -> None
     await desk.github.settle()
     assert desk.door.names() == ["installation.created", "push", "create", "pull_request.opened"]
     opened = desk.door.got[-1]
-    assert uuid.UUID(opened.guid)
+    assert str(uuid.UUID(opened.guid)) == opened.guid
     assert opened.body["installation"]["id"] == desk.installation.id
     assert opened.headers["x-github-hook-installation-target-type"] == "integration"
     assert opened.headers["x-github-hook-installation-target-id"] == str(desk.app.id)

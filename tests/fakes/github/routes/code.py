@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from tests.fakes.github import pushes
 from tests.fakes.github.bodies import repos
-from tests.fakes.github.call import Answer, Call, read, write
+from tests.fakes.github.call import Answer, Call, Route, read, write
 from tests.fakes.github.errors import ApiError, invalid, not_found
 from tests.fakes.github.git import Commit
 from tests.fakes.github.rules import refusals
@@ -242,15 +242,16 @@ def commit_order(commits: list[Commit]) -> list[Commit]:
     return list(reversed(commits))
 
 
+_CONTENTS = "/repos/{owner}/{repo}/contents/{path}"
 ROUTES = [
     read("/repos/{owner}/{repo}", get_repository),
     read("/repos/{owner}/{repo}/commits", list_commits, "contents"),
     read("/repos/{owner}/{repo}/commits/{ref}", get_commit, "contents"),
     read("/repos/{owner}/{repo}/commits/{commit_sha}/pulls", pulls_of_commit, "pull_requests|contents"),
     read("/repos/{owner}/{repo}/compare/{basehead}", compare, "contents"),
-    read("/repos/{owner}/{repo}/contents", get_content, "contents"),
-    read("/repos/{owner}/{repo}/contents/{path}", get_content, "contents"),
-    write("PUT", "/repos/{owner}/{repo}/contents/{path}", put_content, "contents"),
+    Route(method="GET", path="/repos/{owner}/{repo}/contents", handler=get_content, permission="contents", described=_CONTENTS),
+    read(_CONTENTS, get_content, "contents"),
+    write("PUT", _CONTENTS, put_content, "contents"),
     read("/repos/{owner}/{repo}/git/ref/{ref}", get_ref, "contents"),
     read("/repos/{owner}/{repo}/git/matching-refs/{ref}", matching_refs, "contents"),
     write("POST", "/repos/{owner}/{repo}/git/refs", create_ref, "contents"),
