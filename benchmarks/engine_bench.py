@@ -13,9 +13,9 @@ from statistics import median
 from typing import Any
 
 import msgspec
-
 from benchmarks.table import Row
 from benchmarks.worlds import Spans, world
+
 from coderun.app.follow import as_controller, follow_plays
 from coderun.app.local import LocalSystem
 from coderun.app.request import PlayRequest, request_plays

@@ -11,6 +11,7 @@ from statistics import median
 
 from benchmarks.table import Row
 from benchmarks.worlds import World, world
+
 from coderun.app.local import LocalSystem
 from coderun.app.request import PlayRequest, request_plays
 from coderun.model.play import Play

@@ -67,7 +67,12 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
         output = self.folder / "programs.log"
         with output.open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, *argv], cwd=self.project, env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                [sys.executable, *argv],
+                cwd=self.project,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
             )
 
     @contextlib.contextmanager
