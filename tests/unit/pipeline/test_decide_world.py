@@ -21,7 +21,7 @@ from coderun.pipeline.decision import CancelRun, CreateRun, Decision, MergePullR
 from coderun.pipeline.facts import Facts, Rules
 
 PROFILES = {
-    "default": settings(max_examples=200, stateful_step_count=40),
+    "default": settings(max_examples=400, stateful_step_count=40),
     "ci": settings(max_examples=1500, stateful_step_count=80),
 }
 PROFILE = settings(
