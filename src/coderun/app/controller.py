@@ -20,7 +20,7 @@ from coderun.model.coderun import CodeRun
 from coderun.model.deliveries import Delivery, DeliveryState
 from coderun.model.errors import CoderunError, StoreCorruptError, UnavailableError, WriteConflictError
 from coderun.model.names import ANNOTATION_PLAY
-from coderun.model.play import Play
+from coderun.model.play import Play, PlayPhase
 from coderun.reconcile.coderun import CodeRunReconciler
 from coderun.reconcile.play import PlayReconciler
 from coderun.reconcile.queue import WorkQueue
@@ -43,6 +43,7 @@ class Kind(StrEnum):
     PLAY = "Play"
     RUN = "CodeRun"
     CHECKS = "Checks"
+    TASKS = "Tasks"
 
 
 class Key(msgspec.Struct, frozen=True):
@@ -76,6 +77,14 @@ class CheckRunner(Protocol):
         ...
 
 
+class TaskList(Protocol):
+    """Writes what is done back to the repository's list of tasks, where that is wanted."""
+
+    async def reconcile(self, name: str) -> Again:
+        """One pass over the list; `name` means nothing."""
+        ...
+
+
 class Controller:
     """All loops of one state folder. `run` returns when `stop` was called; runs that are at work go on without it."""
 
@@ -89,6 +98,7 @@ class Controller:
         view: View,
         source: EventSource,
         checks: CheckRunner,
+        tasks: TaskList | None,
         wakes: Callable[[float], AsyncIterator[None]],
         workspace_of: Callable[[CodeRun], str],
         repository: str,
@@ -99,6 +109,8 @@ class Controller:
         self._store = store
         self._runtime = runtime
         self._reconcilers = {Kind.PLAY: plays.reconcile, Kind.RUN: runs.reconcile, Kind.CHECKS: checks.reconcile}
+        if tasks is not None:
+            self._reconcilers[Kind.TASKS] = tasks.reconcile
         self._view = view
         self._source = source
         self._checks = checks
@@ -164,6 +176,7 @@ class Controller:
                 self._queue.add(Key(Kind.PLAY, play.name))
         for number in await self._checks.unchecked():
             self._slow.add(Key(Kind.CHECKS, number))
+        self._hint_tasks()
         await self._store.forget_deliveries(self._clock() - timedelta(days=DELIVERY_DAYS))
 
     def _appoint_expiry(self, run: CodeRun) -> None:
@@ -175,6 +188,10 @@ class Controller:
         play = run.metadata.annotations.get(ANNOTATION_PLAY)
         if play:
             self._queue.add(Key(Kind.PLAY, play))
+
+    def _hint_tasks(self) -> None:
+        if Kind.TASKS in self._reconcilers:
+            self._slow.add(Key(Kind.TASKS, "done"))
 
     # -- hints -------------------------------------------------------------------------------------------------------------
 
@@ -268,6 +285,9 @@ class Controller:
         self._follow_up(key, again, queue)
 
     def _follow_up(self, key: Key, again: Again, queue: WorkQueue[Key]) -> None:
+        seen = self._view.plays.get(key.name) if key.kind is Kind.PLAY else None
+        if seen is not None and seen.phase is PlayPhase.SUCCEEDED:
+            self._hint_tasks()
         for play in again.plays:
             self._queue.add(Key(Kind.PLAY, play))
         for run in again.runs:
