@@ -15,7 +15,8 @@ from coderun.model.meta import ObjectMeta
 from coderun.model.names import LABEL_SERVICE, LABEL_TASK, play_name
 from coderun.model.play import Play, PlayPhase, PlaySpec
 from coderun.model.repository import parse_repository
-from coderun.model.task import Task, find_task, finished_tasks, next_task, select_tasks, waiting_for
+from coderun.model.task import Task, find_task, finished_tasks, order_tasks, select_tasks, waiting_for
+from coderun.model.text import listed
 from coderun.store.protocol import ObjectStore
 
 
@@ -79,11 +80,11 @@ def choose_next(tasks: Sequence[Task], *, done: frozenset[int], under_way: froze
     Raises:
         ConfigError: there is none, with the reason.
     """
-    known = {task.id: task for task in tasks}
-    finished = finished_tasks(known.values(), done)
-    found = next_task(tasks, done=done | under_way)
-    if found is None or not finished.issuperset(found.dependencies):
-        busy = f"tasks {', '.join(map(str, sorted(under_way)))} are under way; " if under_way else ""
+    finished = finished_tasks(tasks, done)
+    ready = (task for task in order_tasks(tasks, done=done) if finished.issuperset(task.dependencies))
+    found = next((task for task in ready if task.id not in under_way), None)
+    if found is None:
+        busy = f"under way: {listed(sorted(under_way))}; " if under_way else ""
         raise ConfigError(f"no task is ready to start: {busy}{waiting_for(tasks, done=done)}")
     return found
 
