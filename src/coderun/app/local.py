@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from coderun.agent.environment import LOGIN_VARIABLES
+from coderun.agent.environment import LOGIN_VARIABLES, NETWORK_VARIABLES
 from coderun.app.checks import CheckCommand, LocalChecks
 from coderun.app.configuration import Configuration, read_configuration
 from coderun.app.controller import Controller
@@ -447,7 +447,7 @@ def _git_config(repository: Path, key: str, around: Surroundings) -> str:
 
 
 def _supervisor_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    kept = {name: environment[name] for name in (*PASSED_ON, *LOGIN_VARIABLES) if name in environment}
-    if "PYTHONPATH" in environment:
-        kept["PYTHONPATH"] = environment["PYTHONPATH"]
+    kept = {name: environment[name] for name in (*PASSED_ON, *LOGIN_VARIABLES, *NETWORK_VARIABLES) if name in environment}
+    # The second is where a user may have moved their Claude login to; it is read by the runner, not handed on.
+    kept.update({name: environment[name] for name in ("PYTHONPATH", "CLAUDE_CONFIG_DIR") if name in environment})
     return kept
