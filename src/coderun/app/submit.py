@@ -16,10 +16,6 @@ from coderun.model.names import LABEL_SERVICE, LABEL_TASK, play_name
 from coderun.model.play import Play, PlayPhase, PlaySpec
 from coderun.model.repository import parse_repository
 from coderun.model.task import Task, find_task, finished_tasks, order_tasks, select_tasks, waiting_for
-<<<<<<< HEAD
-from coderun.model.text import listed
-=======
->>>>>>> main
 from coderun.store.protocol import ObjectStore
 
 
@@ -84,16 +80,9 @@ def choose_next(tasks: Sequence[Task], *, done: frozenset[int], under_way: froze
         ConfigError: there is none, with the reason.
     """
     finished = finished_tasks(tasks, done)
-<<<<<<< HEAD
-    ready = (task for task in order_tasks(tasks, done=done) if finished.issuperset(task.dependencies))
-    found = next((task for task in ready if task.id not in under_way), None)
-    if found is None:
-        busy = f"under way: {listed(sorted(under_way))}; " if under_way else ""
-=======
     found = next((task for task in order_tasks(tasks, done=done | under_way) if finished.issuperset(task.dependencies)), None)
     if found is None:
         busy = f"tasks {', '.join(map(str, sorted(under_way)))} are under way; " if under_way else ""
->>>>>>> main
         raise ConfigError(f"no task is ready to start: {busy}{waiting_for(tasks, done=done)}")
     return found
 

@@ -83,26 +83,8 @@ def duration(seconds: float) -> str:
 
 
 def run_async(work: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end. Of errors that came as a group (a command that is the controller too) one is raised."""
-    try:
-        return asyncio.run(work)
-    except ExceptionGroup as group:
-        raise _most_telling(group) from group
-
-
-def _most_telling(group: ExceptionGroup[Exception]) -> Exception:
-    from coderun.model.errors import CoderunError
-
-    leaves = _leaves(group)
-    gone = [error for error in leaves if isinstance(error, ReaderGoneError)]
-    meant = [error for error in leaves if isinstance(error, CoderunError)]
-    return (meant or gone or leaves)[0]
-
-
-def _leaves(error: Exception) -> list[Exception]:
-    if isinstance(error, ExceptionGroup):
-        return [leaf for each in error.exceptions for leaf in _leaves(each)]
-    return [error]
+    """Run a coroutine to its end."""
+    return asyncio.run(work)
 
 
 def exit_code(error: Exception) -> Exit:

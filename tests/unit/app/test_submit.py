@@ -69,7 +69,7 @@ def test_the_next_task_is_ready_most_urgent_and_not_under_way(
 @pytest.mark.parametrize(
     ("tasks", "under_way", "message"),
     [
-        (TASKS, frozenset({1, 3, 5}), "no task is ready to start: under way: 1, 3, 5; "),
+        (TASKS, frozenset({1, 3, 5}), "no task is ready to start: tasks 1, 3, 5 are under way; "),
         ([task(1, status=TaskStatus.DONE)], NONE, "no task is ready to start: "),
     ],
 )
