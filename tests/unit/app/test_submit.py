@@ -6,13 +6,14 @@ import pytest
 from msgspec.structs import replace
 from tests.unit.app.shop import make_play as play_in
 
-from coderun.app.submit import Fate, PlayOptions, Submitted, choose, choose_next, make_play, submit
+from coderun.app.submit import Fate, PlayOptions, Submitted, Wishes, choose, choose_next, make_play, submit
 from coderun.model.errors import ConfigError
 from coderun.model.play import Play, PlayPhase
 from coderun.model.task import Task, TaskStatus, TaskText
 from coderun.store.sqlite import SqliteStore
 
 NONE: frozenset[int] = frozenset()
+NO_WISHES = Wishes()
 OPTIONS = PlayOptions(repository="/home/a/shop", service="shop", base_branch="main", auto_merge=True, agents={"quality": "ann"})
 
 
@@ -110,7 +111,7 @@ def test_a_dependency_nobody_knows_is_waited_for() -> None:
 )
 async def test_a_play_that_exists_is_told_of_and_not_made_again(store: SqliteStore, phase: PlayPhase, fate: Fate) -> None:
     before = await store.create(play_in(1, phase))
-    [told] = await submit(store, [make_play(task(1), OPTIONS, {}, NONE)])
+    [told] = await submit(store, [make_play(task(1), OPTIONS, {}, NONE)], Wishes(auto_merge=True))
     assert told == Submitted(task_id=1, name="play-shop-1", fate=fate, phase=phase)
     after = await store.get(Play, "play-shop-1")
     assert after is not None
@@ -118,17 +119,34 @@ async def test_a_play_that_exists_is_told_of_and_not_made_again(store: SqliteSto
     assert after.spec.auto_merge is (fate is Fate.UNDER_WAY)
 
 
+async def test_what_nobody_wished_for_is_left_as_it_was(store: SqliteStore) -> None:
+    before = await store.create(make_play(task(1), OPTIONS, {}, NONE))
+    await submit(store, [make_play(task(1), replace(OPTIONS, auto_merge=False, max_iterations=9), {}, NONE)], NO_WISHES)
+    assert await store.get(Play, before.name) == before
+    await submit(store, [make_play(task(1), OPTIONS, {}, NONE)], Wishes(auto_merge=False, max_iterations=7))
+    after = await store.get(Play, before.name)
+    assert after is not None
+    assert (after.spec.auto_merge, after.spec.max_iterations) == (False, 7)
+
+
+async def test_a_stopped_play_that_is_to_be_retried_is_under_way(store: SqliteStore) -> None:
+    stopped = play_in(1, PlayPhase.FAILED, retries_seen=0)
+    await store.create(replace(stopped, spec=replace(stopped.spec, retries=1)))
+    [told] = await submit(store, [make_play(task(1), OPTIONS, {}, NONE)], NO_WISHES)
+    assert told.fate is Fate.UNDER_WAY
+
+
 async def test_submitting_twice_makes_each_play_once_and_the_second_writes_nothing(store: SqliteStore) -> None:
     plays = [make_play(task(number), OPTIONS, {}, NONE) for number in (1, 2)]
-    first = await submit(store, plays)
+    first = await submit(store, plays, NO_WISHES)
     stored = await store.find(Play)
-    second = await submit(store, plays)
+    second = await submit(store, plays, NO_WISHES)
     assert [each.fate for each in first + second] == [Fate.CREATED] * 2 + [Fate.UNDER_WAY] * 2
     assert await store.find(Play) == stored
 
 
 async def test_two_who_submit_at_once_make_each_play_once(store: SqliteStore) -> None:
     plays = [make_play(task(number), OPTIONS, {}, NONE) for number in range(1, 9)]
-    told = await asyncio.gather(submit(store, plays), submit(store, list(reversed(plays))))
+    told = await asyncio.gather(submit(store, plays, NO_WISHES), submit(store, list(reversed(plays)), NO_WISHES))
     fates = sorted((each.name, each.fate.value) for one in told for each in one)
     assert fates == sorted((play.name, fate) for play in plays for fate in ("created", "under-way"))
