@@ -109,7 +109,7 @@ async def _check_name(git: Git, wanted: Wanted) -> None:
 
 async def _attempt(git: Git, errand: _Errand) -> Checkout:
     wanted = errand.wanted
-    clone = await clones.ensure_clone(git, errand.workspace, wanted.url)
+    clone = await clones.ensure_clone(git, errand.workspace, wanted.url, stop=errand.stop)
     tracked = f"{REMOTE_HEADS}/{wanted.branch}"
     seen_before = await clone.commit_of(tracked)
     await clones.fetch(clone, wanted.url, stop=errand.stop)

@@ -29,16 +29,17 @@ _JUNK: Final = (
     "/.claude/settings.local.json",
 )
 _OBJECT_FOLDER_LENGTH: Final = 2
+_SHA256_LENGTH: Final = 64
 
 
-async def ensure_clone(git: Git, workspace: Path, url: str) -> Git:
+async def ensure_clone(git: Git, workspace: Path, url: str, *, stop: StopSignal | None = None) -> Git:
     """The workspace's clone, ready to fetch from `url` into. A folder that is no repository is set aside first."""
     folder = workspace / FOLDER
     clear_stale_locks(folder)
     if os.path.lexists(folder) and not await _is_repository(git.at(folder)):
         set_aside(folder)
     if not folder.exists():
-        await _create(git.at(workspace), folder)
+        await _create(git.at(workspace), folder, await _object_format(git.at(workspace), url, stop))
     clone = git.at(folder)
     await clone.run("config", "--replace-all", "remote.origin.url", url)
     return clone
@@ -91,10 +92,16 @@ async def _is_repository(clone: Git) -> bool:
     return asked.exit_code == 0 and bare == "true" and Path(found).resolve() == clone.folder.resolve()
 
 
-async def _create(git: Git, folder: Path) -> None:
+async def _object_format(git: Git, url: str, stop: StopSignal | None) -> str:
+    heads = await git.run("ls-remote", "--heads", "--", url, stop=stop, accept=())  # where this fails the fetch will say why
+    return "sha256" if len(heads.text.partition("\t")[0]) == _SHA256_LENGTH else "sha1"
+
+
+async def _create(git: Git, folder: Path, object_format: str) -> None:
     fresh = folder.with_name(f"{folder.name}.new")
     shutil.rmtree(fresh, ignore_errors=True)  # never used yet: it gets its name only when it is whole
-    await git.run("init", "--quiet", "--bare", "--template=", f"--initial-branch={_NOBODYS_BRANCH}", "--", str(fresh))
+    kind = (f"--object-format={object_format}", f"--initial-branch={_NOBODYS_BRANCH}")
+    await git.run("init", "--quiet", "--bare", "--template=", *kind, "--", str(fresh))
     made = git.at(fresh)
     await made.run("config", "remote.origin.fetch", f"+refs/heads/*:{REMOTE_HEADS}/*")
     await made.run("config", "gc.autoDetach", "false")

@@ -1,8 +1,9 @@
 """The memory file of a workspace: what an agent keeps from run to run. Outside the repository, never committed."""
 
-import os
 from pathlib import Path
 from typing import Final
+
+from coderun.agent.regular import read_regular
 
 FILE: Final = "CLAUDE.md"
 MEMORY_LIMIT: Final = 256 * 1024
@@ -22,11 +23,6 @@ def prepare_memory(workspace: Path, rendered: Path, *, overwrite: bool) -> Path:
 def read_memory(memory: Path) -> str:
     """Its text, at most `MEMORY_LIMIT` bytes of it; "" where there is none or it is no regular file."""
     try:
-        descriptor = os.open(memory, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        return read_regular(memory, MEMORY_LIMIT).decode("utf-8", "replace")
     except OSError:
         return ""
-    with os.fdopen(descriptor, "rb") as file:
-        try:
-            return file.read(MEMORY_LIMIT).decode("utf-8", "replace")
-        except OSError:
-            return ""

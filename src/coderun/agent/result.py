@@ -4,16 +4,14 @@ Agent output is untrusted: nothing here runs it, follows its links, or trusts it
 sentence, never an exception.
 """
 
-import os
 import re
-import stat
-import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
+from coderun.agent.regular import NotRegularError, read_regular
 from coderun.model.coderun import Verdict
 from coderun.model.errors import CoderunError
 
@@ -23,11 +21,10 @@ COMMENT_LIMIT: Final = 8 * 1024
 MOST_COMMENTS: Final = 50
 SHORTEST_SECRET: Final = 8
 _CUT: Final = " […]"
-_CONTROL = frozenset({"Cc", "Cs"})
-_BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-_FENCED_JSON = re.compile(
-    r"^[ \t]*(`{3,}|~{3,})[ \t]*(?:json)?[ \t]*\n(.*?)^[ \t]*\1[ \t]*$", re.MULTILINE | re.DOTALL | re.IGNORECASE
-)
+# Control characters (categories Cc and Cs) but newline and tab, and those that turn the direction of text.
+_OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_OBEYED_IN_LINE = re.compile(f"\n|{_OBEYED.pattern}")
+_FENCE = re.compile(r"[ \t]*(`{3,}|~{3,})[ \t]*(?:json)?[ \t]*", re.IGNORECASE)
 
 
 class RunFailedError(CoderunError):
@@ -60,15 +57,13 @@ class ResultReading(msgspec.Struct, frozen=True, kw_only=True):
 def read_result(path: Path) -> ResultReading:
     """The result file at `path`. Only a regular file is read, no link is followed, and at most `RESULT_LIMIT` bytes."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        data = read_regular(path, RESULT_LIMIT + 1)
     except FileNotFoundError:
         return ResultReading()
+    except NotRegularError as error:
+        return ResultReading(problem=f"the result cannot be taken: {error}")
     except OSError as error:
-        return ResultReading(problem=f"the result file could not be read ({error.strerror}); it must be a regular file")
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return ResultReading(problem="the result file is not a regular file")
-        data = file.read(RESULT_LIMIT + 1)
+        return ResultReading(problem=f"the result file could not be read: {error.strerror}")
     if len(data) > RESULT_LIMIT:
         return ResultReading(problem=f"the result file is larger than {RESULT_LIMIT // 1024} KiB")
     return decode_result(data)
@@ -91,9 +86,9 @@ def decode_result(data: bytes | str) -> ResultReading:
 
 def result_of_text(text: str) -> AgentResult | None:
     """The result in the last fenced JSON block of `text` that is one, or in all of `text`; None where there is none."""
-    blocks = [found.group(2) for found in _FENCED_JSON.finditer(text[-RESULT_LIMIT:])]
-    for candidate in (*reversed(blocks), text.strip()):
-        if not candidate.lstrip().startswith("{") or len(candidate) > RESULT_LIMIT:
+    end = text[-RESULT_LIMIT:]
+    for candidate in (*reversed(_fenced_blocks(end)), end):
+        if not candidate.lstrip().startswith("{"):
             continue
         found = decode_result(candidate.encode("utf-8", "replace")).result
         if found is not None and found.verdict is not None:
@@ -103,7 +98,7 @@ def result_of_text(text: str) -> AgentResult | None:
 
 def clean_text(text: str, limit: int) -> str:
     """`text` without control and direction characters (newlines and tabs stay), cut to `limit` bytes of UTF-8."""
-    kept = "".join(char for char in text[: limit * 2] if _is_harmless(char)).strip()
+    kept = _OBEYED.sub("", text[: limit * 2]).strip()
     data = kept.encode("utf-8")
     if len(data) <= limit and len(text) <= limit * 2:
         return kept
@@ -117,9 +112,7 @@ def one_line(text: str, limit: int) -> str:
 
 def escape_controls(text: str) -> str:
     r"""`text` with every control and direction character but tab spelled out (`\x1b`), so that no terminal obeys it."""
-    if text.isprintable():
-        return text
-    return "".join(char if char == "\t" or _is_harmless(char, newline=False) else _escaped(char) for char in text)
+    return _OBEYED_IN_LINE.sub(_escaped, text)
 
 
 def hide_secrets(text: str, secrets: Iterable[str]) -> str:
@@ -130,6 +123,12 @@ def hide_secrets(text: str, secrets: Iterable[str]) -> str:
     return text
 
 
+def without_secrets(result: AgentResult, secrets: tuple[str, ...]) -> AgentResult:
+    """`result` with every one of `secrets` replaced in its texts."""
+    comments = tuple(hide_secrets(comment, secrets) for comment in result.comments)
+    return AgentResult(verdict=result.verdict, summary=hide_secrets(result.summary, secrets), comments=comments)
+
+
 def fenced(text: str) -> str:
     """`text` as a Markdown code block that nothing inside can close."""
     longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
@@ -137,12 +136,22 @@ def fenced(text: str) -> str:
     return f"{fence}text\n{text}\n{fence}"
 
 
-def _is_harmless(char: str, *, newline: bool = True) -> bool:
-    if char in "\n\t":
-        return newline or char == "\t"
-    return unicodedata.category(char) not in _CONTROL and char not in _BIDI
+def _fenced_blocks(text: str) -> list[str]:
+    """Contents of the fenced blocks of `text`, line by line: a pattern over all of it would take time beyond measure."""
+    blocks: list[str] = []
+    fence, lines = "", list[str]()
+    for line in text.split("\n"):
+        found = _FENCE.fullmatch(line)
+        if not fence and found:
+            fence, lines = found.group(1), []
+        elif fence and line.strip() == fence:
+            blocks.append("\n".join(lines))
+            fence = ""
+        elif fence:
+            lines.append(line)
+    return blocks
 
 
-def _escaped(char: str) -> str:
-    code = ord(char)
+def _escaped(found: re.Match[str]) -> str:
+    code = ord(found.group())
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"  # noqa: PLR2004 - where one byte of hex ends

@@ -34,7 +34,7 @@ from coderun.agent.publish import (
 )
 from coderun.agent.push import Pushed, Shelf, commit_leftovers, has_work, push_branch
 from coderun.agent.rescue import save_changes, save_unreachable
-from coderun.agent.result import SUMMARY_LIMIT, RunCancelledError, RunFailedError, clean_text, hide_secrets
+from coderun.agent.result import SUMMARY_LIMIT, RunCancelledError, RunFailedError, clean_text, hide_secrets, without_secrets
 from coderun.agent.stop import StopCause, StopSignal
 from coderun.agent.taskfiles import write_instructions, write_task_files
 from coderun.forge.protocol import Forge
@@ -151,7 +151,7 @@ class _Run:
         checkout = await self.check_out()
         commission = self.commission(checkout)
         self.log.event("agent started", cli=self.order.cli.cli_type, branch=checkout.wanted.branch, head=checkout.start)
-        agent = self.agent = await adapter(commission)
+        agent = self.agent = self.fit_to_show(await adapter(commission))
         for note in agent.notes:
             self.note(note)
         self.log.event("agent ended", reason=agent.reason or COMPLETED, verdict=str(agent.result and agent.result.verdict))
@@ -239,6 +239,8 @@ class _Run:
         for note in await commit_leftovers(checkout, order, shelf):
             self.note(note)
         if self.pull is None and not await has_work(checkout, order.task_id):
+            if not asks_for(order, GateKind.PULL_REQUEST):
+                return
             raise RunFailedError(
                 "EvidenceMissing", f"{order.agent.name} changed nothing: there is nothing to open a pull request for"
             )
@@ -276,6 +278,11 @@ class _Run:
                 "EvidenceMissing", f"the forge does not show what the stage asks for: {'; '.join(lacking)}{denied}"
             )
         return self.completed()
+
+    def fit_to_show(self, agent: AgentEnd) -> AgentEnd:
+        """How the agent ended, without secrets in its words."""
+        result = without_secrets(agent.result, self.secrets) if agent.result else None
+        return msgspec.structs.replace(agent, result=result, problem=hide_secrets(agent.problem, self.secrets))
 
     async def judge_failure(self, agent: AgentEnd, lacking_before: list[str]) -> RunOutcome:
         """An agent that failed has succeeded all the same where the evidence came about while it ran."""

@@ -401,7 +401,7 @@ def _forge_settings(configuration: Configuration, base: str, repository: Path, a
     name, email = (_git_config(repository, key, around) for key in ("user.name", "user.email"))
     return ForgeSettings(
         base_branch=base,
-        person=_person(around),
+        person=_person(around, configuration.roster),
         person_name=name,
         person_email=email,
         require_approval=reviewed,
@@ -410,13 +410,13 @@ def _forge_settings(configuration: Configuration, base: str, repository: Path, a
     )
 
 
-def _person(around: Surroundings) -> str:
-    for name in ("LOGNAME", "USER"):
-        if around.environment.get(name):
-            return dns_label(around.environment[name])
+def _person(around: Surroundings, roster: Roster) -> str:
+    """Login of the person: the user's name, kept apart from every agent's, as `x` and `x[bot]` compare as one."""
+    names = [around.environment.get(name, "") for name in ("LOGNAME", "USER")]
     with contextlib.suppress(OSError, KeyError):
-        return dns_label(getpass.getuser())
-    return "person"
+        names.append(getpass.getuser())
+    login = next((dns_label(name) for name in names if name), "person")
+    return login if roster.of_login(login) is None else f"{login}-person"
 
 
 def _git_config(repository: Path, key: str, around: Surroundings) -> str:

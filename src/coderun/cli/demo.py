@@ -50,7 +50,7 @@ def command(
     say("where to look:")
     for what, how in (
         ("why a task went as it did", f"coderun why 1 --history -C {result.folder}"),
-        ("the pull requests", f"coderun pr list -C {result.folder}"),
+        ("the pull requests", f"coderun pr list --state all -C {result.folder}"),
         ("what an agent said", f"coderun logs 1 -C {result.folder}"),
         ("the merged code", f"git -C {result.folder} pull {result.state / 'forge' / 'repo.git'} main"),
     ):

@@ -18,18 +18,22 @@ class What(StrEnum):
 
     PLAYS = "plays"
     RUNS = "runs"
+    FORGE = "forge"
 
 
 def command(
-    what: Annotated[What, typer.Argument(help="plays or runs")] = What.PLAYS,
+    what: Annotated[What, typer.Argument(help="plays, runs, or the local forge")] = What.PLAYS,
     name: Annotated[str, typer.Argument(metavar="[NAME]", help="Only this one (for plays also the task's number).")] = "",
     output: OutputOption = Output.TABLE,
     repo: RepoOption = "",
 ) -> None:
-    """List plays or runs, or show one.
+    """List plays or runs, show one, or say where the local forge is.
 
-    Examples: coderun get · coderun get runs · coderun get plays 3 -o yaml · coderun get runs -o name
+    Examples: coderun get · coderun get runs · coderun get plays 3 -o yaml · git pull "$(coderun get forge -o name)" main
     """
+    if what is What.FORGE:
+        with_local(repo, lambda system: _show_forge(system, output))
+        return
 
     async def work(system: "LocalSystem") -> "list[Play] | list[CodeRun]":
         from coderun.app.steer import find_play, find_run
@@ -51,6 +55,15 @@ def command(
     make = _play_row if what is What.PLAYS else _run_row
     rows = [make(each) for each in found]
     show(rows, output, columns=columns, empty=f"no {what.value} yet; `coderun play --task N` starts one")
+
+
+async def _show_forge(system: "LocalSystem", output: Output) -> None:
+    from coderun.model.pulls import PullState
+
+    pulls = await system.forge.list_pull_requests()
+    counts = {state.value: sum(pull.state is state for pull in pulls) for state in PullState}
+    row = {"name": str(system.forge.repository), "base": system.base_branch, "state": str(system.state), **counts}
+    show([row], output, columns=("name", "base", *counts), empty="", single=True)
 
 
 _PLAY_COLUMNS = ("name", "task", "phase", "stage", "iteration", "pr", "waiting")

@@ -93,8 +93,11 @@ def draw(plays: Sequence[Play], pipelines: "Mapping[str, Pipeline]", now: dateti
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="bold", expand=True)
-    for heading, ratio in (("task", 3), ("stages", 5), ("round", 1), ("pr", 1), ("now", 6)):
-        table.add_column(heading, ratio=ratio, overflow="fold")
+    table.add_column("task", ratio=3, overflow="fold")
+    table.add_column("stages and gates", ratio=6, overflow="fold")
+    table.add_column("round", width=5)
+    table.add_column("pr", width=4)
+    table.add_column("now", ratio=5, overflow="fold")
     for play in plays:
         table.add_row(
             Text(f"{play.spec.task_id} {safe(play.spec.task.title if play.spec.task else '', 60)}"),
@@ -116,11 +119,14 @@ def _stages(play: Play, pipelines: "Mapping[str, Pipeline]") -> "RenderableType"
 
     text = Text()
     pipeline = pipelines.get(play.spec.pipeline)
-    for stage in pipeline.stages if pipeline is not None else ():
-        kind = (
-            stage_kind(play, stage.name, pipeline.index(play.status.stage), pipeline.index(stage.name)) if pipeline else "open"
-        )
-        text.append(f"{_MARKS[kind]} {stage.name}  ", style=_STYLES[kind])
+    if pipeline is None:
+        return text
+    for stage in pipeline.stages:
+        kind = stage_kind(play, stage.name, pipeline.index(play.status.stage), pipeline.index(stage.name))
+        text.append(f"{_MARKS[kind]}\N{NO-BREAK SPACE}{stage.name}  ", style=_STYLES[kind])
+    held = [f"{gate.name} by {gate.actor}" if gate.actor else gate.name for gate in play.status.gates]
+    if held:
+        text.append(f"\n✓ {safe(' · '.join(held))}", style="dim")
     return text
 
 

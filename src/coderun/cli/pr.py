@@ -86,7 +86,7 @@ async def _get(forge: "LocalForge", number: int) -> "PullRequest":
 def list_(
     context: typer.Context,
     state: Annotated[Shown, typer.Option("--state", "-s", help="open, closed, merged or all.")] = Shown.OPEN,
-    task: Annotated[int, typer.Option("--task", "-t", min=1, help="Only those of this task.", show_default=False)] = 0,
+    task: Annotated[int | None, typer.Option("--task", "-t", min=1, help="Only those of this task.")] = None,
     output: OutputOption = Output.TABLE,
     repo: RepoOption = "",
 ) -> None:
@@ -99,7 +99,7 @@ def list_(
         from coderun.model.pulls import PullState
 
         wanted = None if state is Shown.ALL else PullState(state.value)
-        if not task:
+        if task is None:
             return await forge.list_pull_requests(wanted)
         return [pull for pull in await forge.find_pull_requests(task) if wanted in {None, pull.state}]
 

@@ -24,7 +24,7 @@ from coderun.model.errors import (
 )
 from coderun.store.schema import APPLICATION_ID, MIGRATIONS, Step, missing_steps
 
-_BUSY_SECONDS: Final = 0.01
+_BUSY_SECONDS: Final = 0.005
 _OPEN_SECONDS: Final = 5.0
 _LITTLE_SPACE: Final = 256 * 1024
 _COLUMNS: Final = (
@@ -150,10 +150,13 @@ class Database:
         self.rows(f"PRAGMA busy_timeout = {int(_BUSY_SECONDS * 1000)}")
 
     def _refuse_foreign_file(self) -> None:
+        # In this order: another process may be making the tables just now, and sets our id together with them.
+        is_empty = not self.rows("SELECT 1 FROM sqlite_master LIMIT 1")
         [(owner,)] = self.rows("PRAGMA application_id")
-        if owner == APPLICATION_ID or (owner == 0 and not self.rows("SELECT 1 FROM sqlite_master LIMIT 1")):
-            return
-        raise ConfigError(f"cannot use {self.path} as the store: it is another program's SQLite database; choose another path")
+        if owner != APPLICATION_ID and not (owner == 0 and is_empty):
+            raise ConfigError(
+                f"cannot use {self.path} as the store: it is another program's SQLite database; choose another path"
+            )
 
     def _use_write_ahead_log(self) -> None:
         # The switch to WAL fails at once while another process is making the same switch: no busy timeout covers it.

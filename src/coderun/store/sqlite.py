@@ -29,7 +29,10 @@ T = TypeVar("T")
 OnBroken = Callable[[str, str, Exception], None]
 """Called with kind, name and error of an object that `find` passed over because its row does not decode."""
 
-_PAUSES: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
+PATIENCE: Final = 5.0
+"""Seconds for which a call tries a busy file again before it gives up."""
+
+_PAUSE: Final = 0.005
 _DECODED_AT_ONCE: Final = 100
 
 
@@ -41,7 +44,7 @@ def warn_of_broken(kind: str, name: str, error: Exception) -> None:
 
 
 class SqliteStore:
-    """Implements `protocol.Store`. Each busy file is tried again for about a second and a half before a call gives up.
+    """Implements `protocol.Store`. Objects it gives out are shared: their dicts must not be changed.
 
     `watch` also tells of new deliveries, as changes of kind `Delivery`.
     """
@@ -55,6 +58,7 @@ class SqliteStore:
         on_broken: OnBroken = warn_of_broken,
         new_uid: Callable[[], str] = lambda: str(uuid.uuid4()),
         listener: Listener | None = None,
+        patience: float = PATIENCE,
     ) -> None:
         self._database = database
         self._namespace = namespace
@@ -64,6 +68,7 @@ class SqliteStore:
         self._watches = Watches(database, namespace=namespace)
         self._wakes = database.path.parent / "wake"
         self._waker = Waker(self._wakes)
+        self._patience = patience
         self._listener = listener
         self._own_listener: Listener | None = None
         self._reported: set[tuple[str, str, int]] = set()
@@ -78,12 +83,13 @@ class SqliteStore:
         on_broken: OnBroken = warn_of_broken,
         new_uid: Callable[[], str] = lambda: str(uuid.uuid4()),
         listener: Listener | None = None,
+        patience: float = PATIENCE,
         migrations: tuple[Step, ...] = MIGRATIONS,
     ) -> "SqliteStore":
         """Open the store in the file `path`; wakes go through the folder `wake` beside it.
 
         `listener` is the process's own where it has one already; otherwise the first watch makes one. `new_uid` gives a random
-        text that no other object ever had.
+        text that no other object ever had. `patience`: seconds for which a busy file is tried again (the loop goes on).
 
         Raises:
             ConfigError: a newer coderun or another program made the file.
@@ -91,7 +97,15 @@ class SqliteStore:
             StoreCorruptError: it is damaged.
         """
         database = Database.open(path, migrations=migrations)
-        return cls(database, clock=clock, namespace=namespace, on_broken=on_broken, new_uid=new_uid, listener=listener)
+        return cls(
+            database,
+            clock=clock,
+            namespace=namespace,
+            on_broken=on_broken,
+            new_uid=new_uid,
+            listener=listener,
+            patience=patience,
+        )
 
     async def close(self) -> None:
         """End the watches and release the file. Repeating it does nothing."""
@@ -173,12 +187,16 @@ class SqliteStore:
         return await self._patiently(partial(self._inbox.forget, older_than))
 
     async def _patiently(self, action: Callable[[], T]) -> T:
-        for pause in _PAUSES:
+        give_up = 0.0
+        while True:
             try:
                 return action()
             except StoreBusyError:
-                await asyncio.sleep(pause)
-        return action()
+                now = asyncio.get_running_loop().time()
+                give_up = give_up or now + self._patience
+                if now >= give_up:
+                    raise
+            await asyncio.sleep(_PAUSE)  # short and steady: who waits longer and longer loses to whoever writes all the time
 
     def _report(self, kind: str, row: Row, error: Exception) -> None:
         occasion = (kind, row.name, row.revision)

@@ -64,12 +64,20 @@ class ListLog:
     def __init__(self) -> None:
         self.events: list[tuple[str, dict[str, Any]]] = []
         self.lines: list[str] = []
+        self._news = asyncio.Event()
+
+    async def heard(self, line: str) -> None:
+        """Return once the agent has said `line`."""
+        while line not in self.lines:
+            self._news.clear()
+            await self._news.wait()
 
     def event(self, name: str, **fields: str | float | bool) -> None:
         self.events.append((name, fields))
 
     def line(self, text: str) -> None:
         self.lines.append(text)
+        self._news.set()
 
 
 class Bench:
@@ -179,9 +187,9 @@ class Bench:
         file.write_text(_PRELUDE + text)
         return CliConfig(cli_type="command", settings={"command": [sys.executable, str(file)]})
 
-    async def run(self, agent: str | CliConfig = "", *, forge: OnePullForge | None = None, **changes: Any) -> RunReport:
-        """One run whose agent is the Python text `agent`."""
-        cli = self.script(agent) if isinstance(agent, str) else agent
+    async def run(self, program: str | CliConfig = "", *, forge: OnePullForge | None = None, **changes: Any) -> RunReport:
+        """One run whose agent is the Python text `program`."""
+        cli = self.script(program) if isinstance(program, str) else program
         return await self.run_order(self.order(cli=cli, **changes), forge=forge)
 
     async def run_order(self, order: RunOrder, *, forge: OnePullForge | None = None) -> RunReport:

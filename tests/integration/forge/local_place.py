@@ -1,6 +1,5 @@
 """A user's repository with a local forge beside it, and git clients that push to it as agents and as the person."""
 
-import asyncio
 import os
 import subprocess
 import sys
@@ -10,7 +9,6 @@ from pathlib import Path
 
 from coderun.forge.local import BaseSync, ForgeSettings, LocalForge
 
-EMPTY = ""
 GIT_ENVIRONMENT = {
     "PATH": os.environ["PATH"],
     "GIT_CONFIG_GLOBAL": os.devnull,
@@ -68,7 +66,7 @@ class LocalPlace:
         self.base_branch = "main"
         self.clock = Clock()
         self.changes = 0
-        self.settings = ForgeSettings(person="ada", person_name="Ada L.", person_email="ada@example.com")
+        self.settings = ForgeSettings(person="ada", person_name="Ada L", person_email="ada@example.com")
         self._forges: dict[str, LocalForge] = {}
         self._clones = 0
 
@@ -180,8 +178,3 @@ async def make_place(root: Path, *agents: str) -> LocalPlace:
     await place.init()
     await place.prepare_agents(*agents)
     return place
-
-
-def run(coroutine: object) -> None:
-    """For hypothesis tests, which are no coroutines."""
-    asyncio.run(coroutine)  # type: ignore[arg-type]  # any coroutine will do

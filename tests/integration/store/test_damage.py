@@ -234,7 +234,7 @@ async def test_a_lock_held_by_others_is_waited_for_without_blocking_the_loop(tmp
 
 
 async def test_a_lock_that_is_never_let_go_is_said_with_when_to_try_again(tmp_path: Path) -> None:
-    store = open_store(tmp_path / "state.db")
+    store = SqliteStore.open(tmp_path / "state.db", clock=SettableClock(), patience=0.05)
     made = await store.create(play())
     with closing(sqlite3.connect(tmp_path / "state.db", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")

@@ -22,7 +22,6 @@ from coderun.agent.result import AgentResult, RunFailedError, clean_text, one_li
 from coderun.agent.stop import StopCause, StopSignal
 from coderun.agent.taskfiles import INSTRUCTIONS
 
-RESULT_GRACE: Final = 10.0
 ARGUMENT_LIMIT: Final = 100 * 1024
 DEFAULT_TOOLS: Final = ("Bash", "Edit", "Write", "NotebookEdit", "Read", "Glob", "Grep", "TodoWrite", "Task")
 DEFAULT_DENIED: Final = ("Bash(git push *)",)
@@ -119,7 +118,7 @@ def variables(commission: Commission) -> dict[str, str]:
 async def _start(commission: Commission, call: Call) -> tuple[ProgramEnd, Stream, Transcript]:
     stream, transcript = Stream(), Transcript(commission.log, commission.secrets)
     async with _own_stop(commission.stop) as stop:
-        settle = _Settling(stop, stream)
+        settle = _Settling(stop, stream, grace=commission.result_grace)
 
         def on_line(source: str, line: bytes) -> None:
             text = line.decode("utf-8", "replace")
@@ -162,11 +161,12 @@ async def _own_stop(outer: StopSignal) -> AsyncIterator[StopSignal]:
 
 
 class _Settling:
-    """Ends a program that lives on for `RESULT_GRACE` seconds after its last result."""
+    """Ends a program that lives on for `grace` seconds after its last result."""
 
-    def __init__(self, stop: StopSignal, stream: Stream) -> None:
+    def __init__(self, stop: StopSignal, stream: Stream, *, grace: float) -> None:
         self._stop = stop
         self._stream = stream
+        self._grace = grace
         self._timer: asyncio.TimerHandle | None = None
 
     def look(self) -> None:
@@ -175,7 +175,7 @@ class _Settling:
             self.cancel()
         elif self._timer is None:
             loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(RESULT_GRACE, self._stop.request, StopCause.CANCELLED, "its result has been given")
+            self._timer = loop.call_later(self._grace, self._stop.request, StopCause.CANCELLED, "its result has been given")
 
     def cancel(self) -> None:
         """Stop the clock."""
@@ -271,13 +271,13 @@ def _permission_mode(commission: Commission) -> str:
     if mode not in known:
         raise RunFailedError(
             "InvalidSettings",
-            f"permissionMode {one_line(mode, 60)!r} is not known to the claude adapter (known: {', '.join(known)})",
+            f"permissionMode {one_line(mode, 60)!r} is none the claude adapter knows; write one of {', '.join(known)}",
         )
     if mode == "bypassPermissions" and commission.run_as_root and commission.env.get("IS_SANDBOX") != "1":
         raise RunFailedError(
             "InvalidSettings",
-            "Claude Code refuses permissionMode 'bypassPermissions' as root; run coderun as another user, use 'dontAsk', or set "
-            "IS_SANDBOX=1 in the agent's env where the machine is a sandbox",
+            "Claude Code refuses permissionMode 'bypassPermissions' as root; run coderun as another user, use 'dontAsk', or "
+            "set IS_SANDBOX=1 in the agent's env where the machine is a sandbox",
         )
     return mode
 

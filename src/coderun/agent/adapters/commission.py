@@ -27,6 +27,7 @@ class Commission(msgspec.Struct, frozen=True, kw_only=True):
         secrets: Texts that must not reach a log.
         instructions: What it is told, whole.
         system_prompt: What is added to its system prompt.
+        result_grace: How many seconds a CLI may live on after it has given its result.
         run_as_root: Whether this process is root: some CLIs refuse to skip permissions then.
     """
 
@@ -38,6 +39,7 @@ class Commission(msgspec.Struct, frozen=True, kw_only=True):
     secrets: tuple[str, ...] = ()
     instructions: str = ""
     system_prompt: str = ""
+    result_grace: float = 10.0
     run_as_root: bool = False
     run_program: RunProgram
     stop: StopSignal

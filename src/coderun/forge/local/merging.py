@@ -5,6 +5,7 @@ the database before git moves the base, and becomes known as every move does (`o
 merge, or one that the next look records. Whether a merge is allowed is decided elsewhere.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
@@ -67,21 +68,30 @@ async def _merge_commit(git: Git, pull: PullRequest, base: str, settings: ForgeS
     if merger.method is MergeMethod.MERGE:
         message = f"Merge pull request #{pull.number} from {pull.head_branch}\n\n{pull.title}\n"
         return await git.commit_tree(tried.tree, [base, pull.head_sha], message, author=committer, committer=committer, at=at)
-    authors = await git.authors(base, pull.head_sha) or (committer,)
-    message = squash_message(pull, authors[1:])
-    return await git.commit_tree(tried.tree, [base], message, author=authors[0], committer=committer, at=at)
+    known = [author for author in await git.authors(base, pull.head_sha) if _is_usable(author)]
+    first, *others = known or [committer]
+    message = squash_message(pull, others)
+    return await git.commit_tree(tried.tree, [base], message, author=first, committer=committer, at=at)
 
 
-def squash_message(pull: PullRequest, others: tuple[Author, ...]) -> str:
+def squash_message(pull: PullRequest, others: Sequence[Author]) -> str:
     """Title with the number, body, and everybody else who wrote the commits."""
-    trailers = "\n".join(f"Co-authored-by: {other.name} <{other.email}>" for other in others[:_MAX_COAUTHORS])
+    trailers = "\n".join(
+        f"Co-authored-by: {one_line(other.name)} <{one_line(other.email)}>" for other in others[:_MAX_COAUTHORS]
+    )
     calm = "".join(c if c.isprintable() or c in "\n\t" else " " for c in pull.body).strip()
     return "\n\n".join(part for part in (f"{pull.title} (#{pull.number})", calm, trailers) if part) + "\n"
 
 
 def author_of(identity: Identity, settings: ForgeSettings) -> Author:
     """How an identity signs commits that the forge makes for it."""
-    made_up = f"{normalise_login(identity.login)}@coderun.invalid"
+    made_up = Author(name=identity.login, email=f"{normalise_login(identity.login)}@coderun.invalid")
     if identity.is_agent:
-        return Author(name=identity.login, email=made_up)
-    return Author(name=settings.person_name or identity.login, email=settings.person_email or made_up)
+        return made_up
+    own = Author(name=settings.person_name, email=settings.person_email or made_up.email)
+    return own if _is_usable(own) else made_up
+
+
+def _is_usable(author: Author) -> bool:
+    """Whether git takes this as a name and address: it strips marks, and refuses what is empty then."""
+    return any(c.isalnum() for c in author.name) and any(c.isalnum() for c in author.email)

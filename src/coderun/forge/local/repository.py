@@ -27,6 +27,7 @@ REPOSITORY: Final = "repo.git"
 DATABASE: Final = "forge.db"
 _LOCK_SECONDS: Final = 30.0
 _STALE_LOCK_SECONDS: Final = 600.0
+_LOCK_PAUSES: Final = (0.05, 0.2, 0.5, 1.0)
 _SOURCE_REF: Final = "refs/coderun/source/"
 _HOOK_PROGRAM: Final = "coderun_hook.py"
 _SETTINGS: Final = (
@@ -133,8 +134,22 @@ async def fetch_base(git: Git, source: Path, branch: str) -> str:
     if not await git.branch_of_source(source, ref):
         return ""
     into = f"{_SOURCE_REF}{branch}"
-    await git.fetch_branch(source, ref, into)
+    await _fetch(git, source, ref, into)
     return (await git.run("rev-parse", "--verify", f"{into}^{{commit}}")).text
+
+
+async def _fetch(git: Git, source: Path, ref: str, into: str) -> None:
+    """Fetch; where another fetch holds the lock of the same ref (perhaps one whose caller was killed), wait for it."""
+    for pause in _LOCK_PAUSES:
+        try:
+            await git.fetch_branch(source, ref, into)
+        except ForgeUnavailableError as error:
+            if "lock" not in str(error):
+                raise
+            await asyncio.sleep(pause)
+        else:
+            return
+    await git.fetch_branch(source, ref, into)
 
 
 async def point_head(git: Git, branch: str) -> None:

@@ -1,0 +1,129 @@
+"""What a CodeRun does next, as a table of what is seen of it."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from msgspec.structs import replace
+
+from coderun.model.coderun import (
+    CodeRun,
+    CodeRunSpec,
+    CodeRunStatus,
+    PullRequestRef,
+    RunOutcome,
+    RunPhase,
+    RunReport,
+    Usage,
+)
+from coderun.model.meta import ObjectMeta
+from coderun.plan.lifecycle import STARTS_ALLOWED, JobView, RunDecision, Step, advance
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+KEEP = timedelta(days=1)
+
+
+def run(status: CodeRunStatus | None = None, *, cancel: str = "") -> CodeRun:
+    return CodeRun(
+        metadata=ObjectMeta(name="r", generation=3),
+        spec=CodeRunSpec(task_id=1, service="s", repository_url="/r", cancel_requested=cancel),
+        status=status or CodeRunStatus(),
+    )
+
+
+BEGUN = CodeRunStatus(attempt=1, job_name="coderun-1-s-r-1")
+STARTED = replace(BEGUN, phase=RunPhase.RUNNING, started_at=NOW)
+
+
+def step(given: CodeRun, job: JobView | None = None, *, holder: str = "") -> RunDecision:
+    return advance(given, workspace="w", holder=holder, job=job, keep=KEEP, now=NOW)
+
+
+def reason(decision: RunDecision) -> str:
+    return decision.status.conditions[0].reason
+
+
+def test_a_busy_workspace_is_waited_for_with_the_reason() -> None:
+    decided = step(run(), holder="workspace w is in use by run x")
+    assert (decided.status.phase, reason(decided)) == (RunPhase.PENDING, "WorkspaceBusy")
+    assert decided.status.message == "workspace w is in use by run x"
+    assert (decided.status.attempt, decided.step) == (0, Step.NOTHING)
+
+
+def test_the_attempt_is_written_before_anything_is_started() -> None:
+    decided = step(run())
+    assert (decided.status.attempt, decided.status.job_name) == (1, "coderun-1-s-r-1")
+    assert decided.step is Step.NOTHING
+    assert decided.again_after == 0.0
+
+
+def test_a_job_that_was_never_started_is_started() -> None:
+    decided = step(run(BEGUN), JobView(state="absent"))
+    assert decided.step is Step.START
+    assert decided.status.started_at is None
+    assert decided.status.phase is RunPhase.PENDING
+
+
+def test_starts_that_come_to_nothing_end_after_some_tries() -> None:
+    decided = step(run(replace(BEGUN, retry_count=STARTS_ALLOWED)), JobView(state="absent", detail="no python"))
+    assert (decided.status.phase, reason(decided)) == (RunPhase.FAILED, "SpawnFailed")
+    assert "no python" in decided.status.message
+    assert decided.step is Step.NOTHING
+
+
+@pytest.mark.parametrize("job", [JobView(state="lost", detail="killed"), JobView(state="absent")])
+def test_a_job_that_ran_and_is_gone_is_lost_and_never_started_again(job: JobView) -> None:
+    decided = step(run(STARTED), job)
+    assert (decided.status.phase, reason(decided)) == (RunPhase.FAILED, "JobLost")
+    assert decided.step is Step.NOTHING
+    assert decided.status.work_completed
+
+
+def test_a_job_that_was_killed_because_it_did_not_end_after_a_cancel_counts_as_cancelled() -> None:
+    decided = step(run(STARTED, cancel="a push"), JobView(state="lost", detail="killed after its grace"))
+    assert (decided.status.phase, reason(decided)) == (RunPhase.CANCELLED, "Cancelled")
+    assert decided.status.message == "a push; killed after its grace"
+
+
+def test_a_running_job_is_said_to_run_only_once_it_was_seen() -> None:
+    decided = step(run(BEGUN), JobView(state="running"))
+    assert (decided.status.phase, decided.status.started_at) == (RunPhase.RUNNING, NOW)
+    again = step(run(decided.status), JobView(state="running"))
+    assert again.status == decided.status
+
+
+def test_a_cancel_stops_a_running_job_and_is_repeated_until_it_ends() -> None:
+    decided = step(run(STARTED, cancel="a push"), JobView(state="running"))
+    assert decided.step is Step.STOP
+    assert decided.again_after is not None
+    assert not decided.status.work_completed
+
+
+@pytest.mark.parametrize(("status", "job"), [(CodeRunStatus(), None), (BEGUN, JobView(state="absent"))])
+def test_a_cancel_before_the_start_ends_the_run_without_a_job(status: CodeRunStatus, job: JobView | None) -> None:
+    decided = step(run(status, cancel="not needed"), job)
+    assert (decided.status.phase, decided.status.message) == (RunPhase.CANCELLED, "not needed")
+    assert decided.step is Step.NOTHING
+
+
+def test_the_report_becomes_the_status() -> None:
+    report = RunReport(
+        phase=RunPhase.SUCCEEDED,
+        outcome=RunOutcome(exit_code=0, terminal_reason="Completed", summary="did it"),
+        usage=Usage(turns=3),
+        session_id="abc",
+        head_sha="1234",
+        pull_request=PullRequestRef(number=4, url="u"),
+    )
+    decided = step(run(STARTED), JobView(state="finished", report=report))
+    status = decided.status
+    assert (status.phase, reason(decided), status.message) == (RunPhase.SUCCEEDED, "Completed", "did it")
+    assert (status.session_id, status.head_sha, status.pull_request_url) == ("abc", "1234", "u")
+    assert status.usage == Usage(turns=3)
+    assert (status.finished_at, status.expire_at, status.work_completed) == (NOW, NOW + KEEP, True)
+    assert status.observed_generation == 3
+
+
+def test_a_report_counts_even_when_a_cancel_came_too_late() -> None:
+    report = RunReport(phase=RunPhase.SUCCEEDED, outcome=RunOutcome(terminal_reason="Completed"))
+    decided = step(run(STARTED, cancel="too late"), JobView(state="finished", report=report))
+    assert decided.status.phase is RunPhase.SUCCEEDED

@@ -1,0 +1,121 @@
+"""The work queue: nothing is lost, nothing is doubled, nobody works twice on one key."""
+
+import asyncio
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from coderun.reconcile.queue import FIRST_BACKOFF, LAST_BACKOFF, WorkQueue
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def test_a_key_that_waits_is_not_added_twice() -> None:
+    queue: WorkQueue[str] = WorkQueue(Clock())
+    queue.add("a")
+    queue.add("a")
+    assert await queue.get() == "a"
+    assert len(queue) == 1
+    queue.done("a")
+    assert queue.is_idle
+
+
+async def test_a_key_that_is_added_while_in_work_runs_again_afterwards() -> None:
+    queue: WorkQueue[str] = WorkQueue(Clock())
+    queue.add("a")
+    key = await queue.get()
+    queue.add("a")
+    queue.add("b")
+    assert await queue.get() == "b"
+    queue.done(key)
+    assert await queue.get() == "a"
+
+
+async def test_keys_come_in_the_order_they_were_added() -> None:
+    queue: WorkQueue[int] = WorkQueue(Clock())
+    for key in (3, 1, 2):
+        queue.add(key)
+    assert [await queue.get() for _ in range(3)] == [3, 1, 2]
+
+
+async def test_a_timer_rings_when_its_time_has_come() -> None:
+    clock = Clock()
+    queue: WorkQueue[str] = WorkQueue(clock)
+    queue.add_after("late", 10.0)
+    queue.add("now")
+    assert await queue.get() == "now"
+    assert len(queue) == 1
+    clock.now = 10.0
+    assert await queue.get() == "late"
+
+
+async def test_an_earlier_appointment_stays_and_a_later_one_is_dropped() -> None:
+    clock = Clock()
+    queue: WorkQueue[str] = WorkQueue(clock)
+    queue.add_after("a", 5.0)
+    queue.add_after("a", 50.0)
+    queue.add_after("a", 3.0)
+    clock.now = 3.0
+    assert await queue.get() == "a"
+    queue.done("a")
+    clock.now = 60.0
+    queue.add("end")
+    assert await queue.get() == "end"
+
+
+async def test_back_off_doubles_with_each_failure_in_a_row_up_to_a_cap_and_forgets() -> None:
+    queue: WorkQueue[str] = WorkQueue(Clock())
+    waits = [queue.retry("a") for _ in range(12)]
+    assert waits[:3] == [FIRST_BACKOFF, 2 * FIRST_BACKOFF, 4 * FIRST_BACKOFF]
+    assert waits[-1] == LAST_BACKOFF
+    queue.forget("a")
+    assert queue.retry("a") == FIRST_BACKOFF
+
+
+async def test_who_asks_for_a_longer_wait_gets_it() -> None:
+    queue: WorkQueue[str] = WorkQueue(Clock())
+    assert queue.retry("a", retry_after=30.0) == 30.0
+
+
+async def test_a_getter_that_waits_is_woken_by_an_add() -> None:
+    queue: WorkQueue[str] = WorkQueue(Clock())
+    getter = asyncio.ensure_future(queue.get())
+    await asyncio.sleep(0)
+    queue.add("a")
+    assert await getter == "a"
+
+
+@given(st.lists(st.tuples(st.sampled_from(["add", "get", "done"]), st.integers(0, 3)), max_size=60))
+def test_no_key_is_lost_and_none_is_in_work_twice(steps: list[tuple[str, int]]) -> None:
+    asyncio.run(_walk(steps))
+
+
+async def _walk(steps: list[tuple[str, int]]) -> None:
+    queue: WorkQueue[int] = WorkQueue(Clock())
+    owed: set[int] = set()
+    working: set[int] = set()
+    for step, key in steps:
+        if step == "add":
+            queue.add(key)
+            owed.add(key)
+        elif step == "get" and owed - working:
+            got = await asyncio.wait_for(queue.get(), 1.0)
+            assert got not in working
+            working.add(got)
+            owed.discard(got)
+        elif step == "done" and key in working:
+            working.discard(key)
+            queue.done(key)
+    for key in list(working):
+        queue.done(key)
+    while owed:
+        got = await asyncio.wait_for(queue.get(), 1.0)
+        owed.discard(got)
+        queue.done(got)
+    assert queue.is_idle

@@ -1,0 +1,143 @@
+"""Who holds a slot, who holds a workspace, and who goes first."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from coderun.model.coderun import CodeRun, CodeRunSpec, CodeRunStatus, PullRequestRef, RunPhase
+from coderun.model.meta import ObjectMeta
+from coderun.model.names import LABEL_PLAY
+from coderun.model.play import Play, PlayPhase, PlaySpec, PlayStatus
+from coderun.reconcile.view import PlayBrief, RunBrief, View
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def play(
+    task: int,
+    phase: PlayPhase = PlayPhase.PENDING,
+    *,
+    priority: int = 1,
+    depends_on: tuple[int, ...] = (),
+    paused: bool = False,
+    pull: int | None = None,
+) -> Play:
+    return Play(
+        metadata=ObjectMeta(name=f"play-{task}"),
+        spec=PlaySpec(task_id=task, repository_url="/r", priority=priority, depends_on=depends_on, paused=paused),
+        status=PlayStatus(phase=phase, pull_request=PullRequestRef(number=pull) if pull else None),
+    )
+
+
+def run(name: str, second: int, *, attempt: int = 0, phase: RunPhase = RunPhase.PENDING) -> CodeRun:
+    return CodeRun(
+        metadata=ObjectMeta(name=name, creation_timestamp=START + timedelta(seconds=second), labels={LABEL_PLAY: "p"}),
+        spec=CodeRunSpec(task_id=1, service="s", repository_url="/r"),
+        status=CodeRunStatus(phase=phase, attempt=attempt, job_name=f"job-{name}" if attempt else ""),
+    )
+
+
+def seen(*plays: Play) -> View:
+    view = View()
+    for each in plays:
+        view.see_play(each)
+    return view
+
+
+def brief(view: View, task: int) -> PlayBrief:
+    return view.plays[f"play-{task}"]
+
+
+def test_the_ready_play_of_the_highest_priority_starts_first() -> None:
+    view = seen(play(1, priority=2), play(2, priority=0), play(3))
+    assert view.ahead_of(brief(view, 2), 1) == ()
+    assert view.ahead_of(brief(view, 1), 1) == ("play-2", "play-3")
+
+
+def test_plays_under_way_hold_the_slots_also_while_they_wait_for_people() -> None:
+    view = seen(play(1, PlayPhase.WAITING), play(2))
+    assert view.ahead_of(brief(view, 2), 1) == ("play-1",)
+    assert view.ahead_of(brief(view, 2), 2) == ()
+
+
+@pytest.mark.parametrize("phase", [PlayPhase.SUCCEEDED, PlayPhase.FAILED, PlayPhase.ABORTED])
+def test_an_ended_play_holds_no_slot(phase: PlayPhase) -> None:
+    view = seen(play(1, phase), play(2))
+    assert view.ahead_of(brief(view, 2), 1) == ()
+
+
+def test_a_play_that_cannot_start_does_not_hold_up_the_ones_behind_it() -> None:
+    view = seen(play(1, priority=0, depends_on=(9,)), play(2, priority=0, paused=True), play(3))
+    assert view.ahead_of(brief(view, 3), 1) == ()
+
+
+def test_a_dependency_is_met_only_by_a_play_that_succeeded() -> None:
+    for phase, unmet, broken in (
+        (PlayPhase.SUCCEEDED, (), ()),
+        (PlayPhase.RUNNING, (1,), ()),
+        (PlayPhase.FAILED, (1,), (1,)),
+        (PlayPhase.ABORTED, (1,), (1,)),
+    ):
+        view = seen(play(1, phase), play(2, depends_on=(1,)))
+        assert view.unmet(brief(view, 2)) == unmet
+        assert view.broken(brief(view, 2)) == broken
+
+
+def test_a_pull_request_leads_to_the_open_plays_bound_to_it() -> None:
+    view = seen(play(1, PlayPhase.RUNNING, pull=7), play(2, PlayPhase.SUCCEEDED, pull=8), play(3, PlayPhase.RUNNING))
+    assert view.plays_of_pull(7) == ["play-1"]
+    assert view.plays_of_pull(8) == []
+    assert view.unbound() == ["play-3"]
+    view.see_play(play(1, PlayPhase.RUNNING, pull=9))
+    assert view.plays_of_pull(7) == []
+    assert view.plays_of_pull(9) == ["play-1"]
+
+
+def runs(*all_runs: CodeRun) -> View:
+    view = View()
+    for each in all_runs:
+        view.see_run(each, "w")
+    return view
+
+
+def run_brief(view: View, name: str) -> RunBrief:
+    return view.runs[name]
+
+
+def test_one_workspace_belongs_to_the_run_that_has_begun() -> None:
+    view = runs(run("old", 0, attempt=1, phase=RunPhase.RUNNING), run("new", 1))
+    assert view.holder_of(run_brief(view, "new"), 4) == "workspace w is in use by run old"
+    assert view.holder_of(run_brief(view, "old"), 4) == ""
+
+
+def test_of_two_that_wait_the_older_goes_first() -> None:
+    view = runs(run("b", 0), run("a", 1))
+    assert view.holder_of(run_brief(view, "b"), 4) == ""
+    assert view.holder_of(run_brief(view, "a"), 4) == "workspace w goes to run b first"
+
+
+def test_equal_ages_are_told_apart_by_name() -> None:
+    view = runs(run("b", 0), run("a", 0))
+    assert view.holder_of(run_brief(view, "a"), 4) == ""
+    assert "run a first" in view.holder_of(run_brief(view, "b"), 4)
+
+
+def test_a_begun_run_keeps_its_workspace_even_from_one_that_a_clock_made_older() -> None:
+    view = runs(run("begun", 10, attempt=1), run("older", 0))
+    assert view.holder_of(run_brief(view, "older"), 4) == "workspace w is in use by run begun"
+
+
+def test_no_more_runs_begin_than_may_be_at_work() -> None:
+    view = View()
+    view.see_run(run("one", 0, attempt=1), "w1")
+    view.see_run(run("two", 1), "w2")
+    assert view.holder_of(run_brief(view, "two"), 1) == "1 runs are at work, no more than 1 may be"
+
+
+def test_a_finished_run_is_forgotten_with_its_job() -> None:
+    view = runs(run("a", 0, attempt=1, phase=RunPhase.RUNNING))
+    assert view.run_of_job("job-a") == "a"
+    assert view.has_runs("p")
+    view.see_run(run("a", 0, attempt=1, phase=RunPhase.SUCCEEDED), "w")
+    assert view.run_of_job("job-a") is None
+    assert not view.has_runs("p")
