@@ -4,7 +4,6 @@ The tests hold coderun.handlebars to the recorded answers everywhere, and the re
 """
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -43,4 +42,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -171,7 +171,8 @@ class Lexer:
         return Piece("comment", self._text[start:end], start)
 
     def _tokens(self, start: int, opener: str) -> list[Token]:
-        text, position, found = self._text, self._position, []
+        text, position = self._text, self._position
+        found: list[Token] = []
         match, depth = _TOKEN.match, 0
         while True:
             token = match(text, position)

@@ -47,7 +47,7 @@ def test_text_of_a_template_never_becomes_code(text: str, key: str) -> None:
 def test_generated_code_reaches_no_builtins() -> None:
     program = parse(Source("t", "{{a}}"), Limits())
     made = compiler_module.generate(Source("t", "{{a}}"), program, {}, escape=None, strict=True)
-    assert set(made.main.__globals__["__builtins__"]) == {"len"}  # type: ignore[attr-defined]
+    assert set(made.main.__globals__["__builtins__"]) == {"len"}
 
 
 @pytest.mark.parametrize(
