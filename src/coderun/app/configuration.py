@@ -1,4 +1,4 @@
-"""A repository's configuration: `coderun.yaml`, the packaged roster it is laid over, its pipeline and templates, read and checked.
+"""A repository's configuration: `coderun.yaml`, the packaged roster it is laid over, its pipeline and templates, all checked.
 
 It reads files and nothing else; what they mean is `model.config` and `pipeline.definition`.
 """

@@ -82,7 +82,8 @@ def _check_folder(folder: Path, root: Path, shown: str, why: str) -> None:
         raise ConfigError(f"template folder {shown}{why}: {what}; make it, or correct the name") from error
     if not real.is_relative_to(root.resolve()) or ".git" in real.relative_to(root.resolve()).parts:
         raise ConfigError(
-            f"template folder {shown}{why}: leads outside the repository, to {printable(str(real), 200)}; put the folder itself there"
+            f"template folder {shown}{why}: leads outside the repository, to {printable(str(real), 200)}; "
+            "put the folder itself there"
         )
     if not real.is_dir():
         raise ConfigError(f"template folder {shown}{why}: is no folder")

@@ -14,6 +14,7 @@ from coderun.cli import (
     logs,
     play,
     pr,
+    render,
     run,
     steer,
     up,
@@ -48,6 +49,7 @@ app.command("resume")(steer.resume)
 app.command("retry")(steer.retry)
 app.command("approve")(steer.approve)
 app.add_typer(pr.app, name="pr")
+app.command("render")(render.command)
 app.command("up")(up.command)
 app.command("init")(init.command)
 app.command("doctor")(doctor.command)

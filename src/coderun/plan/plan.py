@@ -23,10 +23,11 @@ from coderun.model.names import (
 )
 from coderun.model.roster import Agent, Roster
 from coderun.model.task import TaskText
-from coderun.plan.context import Subject, build_context, kind_of
+from coderun.plan.context import build_context
 from coderun.plan.order import AgentIdentity, Limits, RunOrder, RunPlan
 from coderun.plan.prompt import prompt_for
 from coderun.plan.settings import RunSettings
+from coderun.plan.subject import Subject, kind_of
 from coderun.plan.templates import Rendered, problem_text
 from coderun.plan.tools import tools_of
 

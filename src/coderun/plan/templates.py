@@ -110,9 +110,9 @@ class Used(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def template_key(path: str) -> str | None:
-    """The key of a file of a template folder, by its path there; the flat form of ConfigMaps (`code_hooks_x.sh.hbs`) counts too.
+    """The key of a file of a template folder, by its path there; None for what is no template.
 
-    None for what is no template.
+    The flat form of ConfigMaps counts too: `code_hooks_x.sh.hbs`.
     """
     if not path.endswith(SUFFIX):
         return None
@@ -217,7 +217,7 @@ class TemplateSet:
         compiled = self._environment.template(self._name_of(template))
         for variable in compiled.references.variables:
             name = re.split(r"[.\[]", variable, maxsplit=1)[0]
-            if name and name not in {"?"} and not name.startswith("@") and name not in context:
+            if name and name != "?" and not name.startswith("@") and name not in context:
                 raise _unknown_variable(template, compiled.name, name, context)
         return compiled.render(context)
 

@@ -117,7 +117,7 @@ def merge_objects(under: Mapping[str, Any], over: Mapping[str, Any], depth: int 
             merged.pop(key, None)
         elif isinstance(value, Mapping):
             merged[key] = merge_objects(before if isinstance(before, Mapping) else {}, value, depth + 1)
-        elif key == "tools" and _is_texts(value) and _is_texts(before):
+        elif key == "tools" and before is not None and _is_texts(value) and _is_texts(before):
             merged[key] = ordered_union(before, value)
         else:
             merged[key] = value
