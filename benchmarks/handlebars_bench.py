@@ -48,7 +48,7 @@ cat > settings.json <<'JSON'
 {
   "model": "{{model}}",
   "branch": "{{docs.branch}}",
-  "env": { "HOME": "${HOME:-/root}" }
+  "env": { "HOME": "${HOME:-/home/agent}" }
 }
 JSON
 {{#unless overwrite_memory}}

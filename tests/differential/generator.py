@@ -162,7 +162,7 @@ class Generator:
 
     def _partial(self, depth: int, params: tuple[str, ...]) -> str:
         chance = self.random
-        arguments = chance.choice(["", "", " this", f" {chance.choice(SUBJECTS)}", " name='given'", " deep a=1"])
+        arguments = chance.choice(["", "", " this", " @root", " name='given'", " deep a=1"])
         kind = chance.random()
         if kind < 0.5:
             name = chance.choice(
@@ -196,8 +196,8 @@ class Generator:
         return f"{opener}{self._body(depth - 1, inner)}{self._else(depth, params, chain=True)}{self._tag('/' + kind)}"
 
     def _subject(self, kind: str, params: tuple[str, ...]) -> str:
-        # Nothing here gives a null context, or a number inside a list of that number: see differences.py.
-        return self._value(1, params) if kind in {"if", "unless", "pick"} else self.random.choice([*SUBJECTS, *params])
+        # No block parameters: one may be a list with the very value that becomes the context inside, see differences.py.
+        return self._value(1, params) if kind in {"if", "unless", "pick"} else self.random.choice(SUBJECTS)
 
     def _else(self, depth: int, params: tuple[str, ...], *, chain: bool) -> str:
         chance = self.random

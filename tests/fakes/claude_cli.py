@@ -2,20 +2,20 @@
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
-import pytest
 from tests.tools.fetch_claude import cached_binary
 
 
-def find_claude() -> str:
-    """Its path: CODERUN_TEST_CLAUDE, the cache `tests/tools/fetch_claude.py` fills, or PATH; skips, or fails where required."""
+def find_claude(leave_out: Callable[[str, str], NoReturn]) -> str:
+    """Its path: CODERUN_TEST_CLAUDE, the cache that fetch_claude fills, or PATH; without one the tier is left out."""
     named = os.environ.get("CODERUN_TEST_CLAUDE", "")
     cached = cached_binary(Path.home())
     found = named or (str(cached) if cached.exists() else "") or shutil.which("claude") or ""
-    if found:
-        return found
-    why = "no Claude Code binary: run `python tests/tools/fetch_claude.py`, or name one in CODERUN_TEST_CLAUDE"
-    if os.environ.get("CODERUN_REQUIRE") == "all":
-        pytest.fail(why)
-    pytest.skip(why)
+    if not found:
+        leave_out(
+            "claude", "no Claude Code binary; run `python tests/tools/fetch_claude.py`, or name one in CODERUN_TEST_CLAUDE"
+        )
+    return found

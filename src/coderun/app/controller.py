@@ -14,12 +14,13 @@ from typing import Protocol
 import msgspec
 import structlog
 
+from coderun.app.together import together
 from coderun.events.local import PREFIX, LocalEvent, event_number, hint_of, to_delivery
 from coderun.model.coderun import CodeRun
 from coderun.model.deliveries import Delivery, DeliveryState
 from coderun.model.errors import CoderunError, StoreCorruptError, UnavailableError, WriteConflictError
 from coderun.model.names import ANNOTATION_PLAY
-from coderun.model.play import Play
+from coderun.model.play import Play, PlayPhase
 from coderun.reconcile.coderun import CodeRunReconciler
 from coderun.reconcile.play import PlayReconciler
 from coderun.reconcile.queue import WorkQueue
@@ -42,6 +43,7 @@ class Kind(StrEnum):
     PLAY = "Play"
     RUN = "CodeRun"
     CHECKS = "Checks"
+    TASKS = "Tasks"
 
 
 class Key(msgspec.Struct, frozen=True):
@@ -75,6 +77,14 @@ class CheckRunner(Protocol):
         ...
 
 
+class TaskList(Protocol):
+    """Writes what is done back to the repository's list of tasks, where that is wanted."""
+
+    async def reconcile(self, name: str) -> Again:
+        """One pass over the list; `name` means nothing."""
+        ...
+
+
 class Controller:
     """All loops of one state folder. `run` returns when `stop` was called; runs that are at work go on without it."""
 
@@ -88,6 +98,7 @@ class Controller:
         view: View,
         source: EventSource,
         checks: CheckRunner,
+        tasks: TaskList | None,
         wakes: Callable[[float], AsyncIterator[None]],
         workspace_of: Callable[[CodeRun], str],
         repository: str,
@@ -98,6 +109,8 @@ class Controller:
         self._store = store
         self._runtime = runtime
         self._reconcilers = {Kind.PLAY: plays.reconcile, Kind.RUN: runs.reconcile, Kind.CHECKS: checks.reconcile}
+        if tasks is not None:
+            self._reconcilers[Kind.TASKS] = tasks.reconcile
         self._view = view
         self._source = source
         self._checks = checks
@@ -111,6 +124,7 @@ class Controller:
         self._queue: WorkQueue[Key] = WorkQueue(monotonic)
         self._stopping = asyncio.Event()
         self._trouble: dict[Key, str] = {}
+        self._looked_at: set[str] = set()
         self.ready = asyncio.Event()
         self.reconciles = 0
 
@@ -118,7 +132,7 @@ class Controller:
         """Work until stopped. Raises `StoreCorruptError` and whatever a loop did not expect."""
         changes = self._store.watch()
         await self._start_up()
-        async with asyncio.TaskGroup() as group:
+        async with together() as group:
             loops = [
                 group.create_task(self._follow_store(changes), name="store"),
                 group.create_task(self._follow_forge(), name="forge"),
@@ -134,6 +148,10 @@ class Controller:
     def stop(self) -> None:
         """End `run`; what is in work is left where it is, which is safe."""
         self._stopping.set()
+
+    def has_looked_at(self, play: str) -> bool:
+        """Whether a pass over that Play has gone well since the start."""
+        return play in self._looked_at
 
     @property
     def is_idle(self) -> bool:
@@ -154,10 +172,11 @@ class Controller:
             self._hint_play_of(run)
         for play in await self._store.find(Play):
             self._view.see_play(play)
-            if not play.is_finished or play.spec.retries != play.status.retries_seen:
+            if not play.is_finished or play.status.observed_generation != play.metadata.generation:
                 self._queue.add(Key(Kind.PLAY, play.name))
         for number in await self._checks.unchecked():
             self._slow.add(Key(Kind.CHECKS, number))
+        self._hint_tasks()
         await self._store.forget_deliveries(self._clock() - timedelta(days=DELIVERY_DAYS))
 
     def _appoint_expiry(self, run: CodeRun) -> None:
@@ -169,6 +188,10 @@ class Controller:
         play = run.metadata.annotations.get(ANNOTATION_PLAY)
         if play:
             self._queue.add(Key(Kind.PLAY, play))
+
+    def _hint_tasks(self) -> None:
+        if Kind.TASKS in self._reconcilers:
+            self._slow.add(Key(Kind.TASKS, "done"))
 
     # -- hints -------------------------------------------------------------------------------------------------------------
 
@@ -216,6 +239,8 @@ class Controller:
             self._slow.add(Key(Kind.CHECKS, str(hint.number)))
         for task in hint.tasks:
             plays.update(self._view.plays_of_task(task))
+        # A base that moves may conflict with what is to be merged into it.
+        plays.update(self._view.plays_into(hint.branch))
         if hint.number is not None and not plays:
             # A pull request nobody is bound to yet may be the one an open play waits for.
             plays.update(self._view.unbound())
@@ -253,11 +278,16 @@ class Controller:
             queue.retry(key)
             return
         queue.forget(key)
+        if key.kind is Kind.PLAY:
+            self._looked_at.add(key.name)
         if self._trouble.pop(key, None) is not None:
             _log.info("went well again", kind=key.kind.value, name=key.name)
         self._follow_up(key, again, queue)
 
     def _follow_up(self, key: Key, again: Again, queue: WorkQueue[Key]) -> None:
+        seen = self._view.plays.get(key.name) if key.kind is Kind.PLAY else None
+        if seen is not None and seen.phase is PlayPhase.SUCCEEDED:
+            self._hint_tasks()
         for play in again.plays:
             self._queue.add(Key(Kind.PLAY, play))
         for run in again.runs:

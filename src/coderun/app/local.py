@@ -15,15 +15,17 @@ from pathlib import Path
 
 import msgspec
 
-from coderun.agent.environment import LOGIN_VARIABLES
+from coderun.agent.environment import LOGIN_VARIABLES, NETWORK_VARIABLES
 from coderun.app.checks import CheckCommand, LocalChecks
 from coderun.app.configuration import Configuration, read_configuration, run_settings
 from coderun.app.controller import Controller
 from coderun.app.logs import log_to
 from coderun.app.places import ask_git, find_base_branch, find_repository, find_state_folder
+from coderun.app.writeback import TaskWriter
 from coderun.events.local import LocalEvent
 from coderun.forge.local.forge import LocalForge
 from coderun.forge.local.records import BaseState, ForgeSettings
+from coderun.model.config import ForgeType
 from coderun.model.errors import ConfigError, NotFoundError
 from coderun.model.gates import GateActor, GateKind
 from coderun.model.names import dns_label
@@ -220,6 +222,7 @@ class LocalSystem:
             view=view,
             source=LocalEvents(self.forge),
             checks=self._make_checks(),
+            tasks=self._make_task_list(),
             wakes=self._ticks,
             workspace_of=lambda run: workspace_of(run, roster),
             repository=str(self.repository),
@@ -237,6 +240,20 @@ class LocalSystem:
             git_dir=self.forge.repository,
             folder=folder,
             environment={name: self.environment[name] for name in PASSED_ON if name in self.environment},
+        )
+
+    def _make_task_list(self) -> TaskWriter | None:
+        settings = self.configuration.config.tasks
+        if not settings.write_back:
+            return None
+        return TaskWriter(
+            store=self.store,
+            repository=self.forge.repository,
+            branch=self.base_branch,
+            file=settings.file,
+            tag=settings.tag,
+            folder=self.state / "tasks",
+            environment=self.environment,
         )
 
     async def _ticks(self, seconds: float) -> AsyncIterator[None]:
@@ -282,6 +299,11 @@ async def open_local(folder: Path, *, create: bool = False, around: Surroundings
     state = find_state_folder(repository, environ=around.environment, home=around.home)
     configuration = read_configuration(repository)
     base = find_base_branch(repository, configured=configuration.config.base_branch, environ=around.environment).name
+    if configuration.config.forge.type is not ForgeType.LOCAL:
+        raise ConfigError(
+            f"coderun.yaml asks for a forge of type {configuration.config.forge.type.value!r}, "
+            "which this version cannot use yet; take `forge.type` out, or set it to local"
+        )
     if create:
         await _make(state, repository, configuration, base, around)
     elif not (state / "state.db").exists():
@@ -416,7 +438,7 @@ def _git_config(repository: Path, key: str, around: Surroundings) -> str:
 
 
 def _supervisor_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    kept = {name: environment[name] for name in (*PASSED_ON, *LOGIN_VARIABLES) if name in environment}
-    if "PYTHONPATH" in environment:
-        kept["PYTHONPATH"] = environment["PYTHONPATH"]
+    kept = {name: environment[name] for name in (*PASSED_ON, *LOGIN_VARIABLES, *NETWORK_VARIABLES) if name in environment}
+    # The second is where a user may have moved their Claude login to; it is read by the runner, not handed on.
+    kept.update({name: environment[name] for name in ("PYTHONPATH", "CLAUDE_CONFIG_DIR") if name in environment})
     return kept

@@ -1,8 +1,20 @@
 """Where log lines go: JSON, one a line, into a file; secrets never get this far."""
 
+import logging
+import sys
 from pathlib import Path
 
 import structlog
+
+
+def log_to_stderr() -> None:
+    """Send warnings of this process to standard error, as lines for people; output stays for programs."""
+    structlog.configure(
+        processors=[structlog.processors.add_log_level, structlog.dev.ConsoleRenderer(colors=False)],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=False,
+    )
 
 
 def log_to(path: Path) -> None:

@@ -92,8 +92,8 @@ async def _follow(system: "LocalSystem", names: list[str], *, plain: bool) -> "l
     from coderun.cli.live import live_view
 
     with live_view(system.pipelines, system.clock(), plain=plain) as view:
-        async with as_controller(system):
-            return await follow_plays(system, names, view.update, until_person=not sys.stdout.isatty())
+        async with as_controller(system) as control:
+            return await follow_plays(system, names, view.update, until_person=not sys.stdout.isatty(), control=control)
     raise AssertionError("unreachable")
 
 

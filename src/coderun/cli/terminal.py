@@ -81,7 +81,9 @@ def with_local(repo: str, work: "Callable[[LocalSystem], Coroutine[Any, Any, T]]
 
     async def body() -> T:
         from coderun.app.local import open_local
+        from coderun.app.logs import log_to_stderr
 
+        log_to_stderr()
         async with open_local(folder_of(repo), create=create) as system:
             return await work(system)
 

@@ -85,9 +85,7 @@ class CallWriter:
 
     def _base(self, path: Path, scope: Scope) -> tuple[str, tuple[str, ...]]:
         parts = path.parts
-        if path.data:
-            if not parts:
-                return scope.frame(), ()
+        if path.data and parts:
             base, complete = scope.data(parts[0], path.depth)
             return base, parts[1:] if complete else parts
         if parts and parts[0] in scope.params and not (path.scoped or path.depth):
@@ -120,8 +118,6 @@ class CallWriter:
         block: Callable[[], str] | None = None,
     ) -> str:
         """An expression that calls a helper; `block` writes the arguments for its body and its inverse."""
-        if isinstance(node.name, Call):
-            self._fail(node.offset, "a call cannot be called")
         name = node.name.original
         if not self.is_helper(node.name, scope):
             return self._unknown(node, scope, block)
@@ -206,8 +202,7 @@ def as_path(name: Path | Literal | Call) -> Path:
 
 
 def _simple_name(name: Path | Literal | Call) -> str | None:
-    if isinstance(name, Call):
-        return None
+    assert not isinstance(name, Call)  # noqa: S101 - as in as_path
     return name.original if isinstance(name, Literal) or name.simple else None
 
 

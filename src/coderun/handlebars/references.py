@@ -155,7 +155,7 @@ class _Collector:
 
     def _path(self, path: Path, place: _Place) -> str:
         parts = list(path.parts)
-        if path.data:
+        if path.data and parts:
             if parts[0] == "root":
                 return ".".join(parts[1:])
             return "" if parts[0] in {"index", "key", "first", "last"} else "@" + ".".join(parts)

@@ -264,8 +264,8 @@ class StatementWriter:
     def _raw(self, node: Block, scope: Scope) -> None:
         if node.call.params or node.call.hash:
             self._fail(node.offset, "raw takes no arguments")
-        if node.program is None or node.kind == RAW_BLOCK or not _declares(node.program):
-            for statement in node.program.body if node.program else ():
+        if node.kind == RAW_BLOCK and node.program:
+            for statement in node.program.body:
                 self._statement(statement, scope)
             return
         self._lines.line("if 1:")

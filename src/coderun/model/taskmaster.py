@@ -53,6 +53,29 @@ def parse_tasks(text: str, *, name: str, tag: str = "", current_tag: str = "") -
     return list(reader.tasks.values())
 
 
+def mark_done(text: str, ids: frozenset[int], *, name: str, tag: str = "", current_tag: str = "") -> str:
+    """`text` with the status of those tasks set to `done`; every other character stays as it is.
+
+    Tasks that are done already, or whose status is not written, are left alone. Raises as `parse_tasks`.
+    """
+    done = {task.id for task in parse_tasks(text, name=name, tag=tag, current_tag=current_tag) if task.status.is_done}
+    plain = text.removeprefix("\ufeff")
+    data = _parse(plain, name)
+    offset = 0
+    for step in _path_to_tasks(data, name, tag, current_tag):
+        data = data[step]
+        offset = dict(_entries(plain, _skip(plain, offset)))[step]
+    spans: list[tuple[int, int]] = []
+    for item, (_, at) in zip(data, _entries(plain, _skip(plain, offset)), strict=True):
+        task_id = _task_id(item.get("id"), name)
+        place = dict(_entries(plain, at)).get("status")
+        if task_id in ids and task_id not in done and place is not None:
+            spans.append((place, _DECODER.raw_decode(plain, place)[1]))
+    for start, end in reversed(spans):
+        plain = f'{plain[:start]}"done"{plain[end:]}'
+    return text[: len(text) - len(text.removeprefix("\ufeff"))] + plain
+
+
 def parse_current_tag(text: str) -> str:
     """`currentTag` of Task Master's `state.json`; "" where it does not say, whatever else is wrong with it."""
     try:

@@ -46,7 +46,7 @@ def _follow_push(draft: Draft, pull: PullRequest, old_head: str) -> bool:
     if draft.is_at_limit and any(draft.facts.roster.of_login(login) is None for login in pushers):
         _take_as_answer(draft, pull)
     draft.status = replace(draft.status, pull_request=pull_ref(pull))
-    _go_back(draft, remedy, stage, f"{moved}; back to {stage.name}", owed=draft.status.resolved_head)
+    _go_back(draft, pull, remedy, stage, f"{moved}; back to {stage.name}", owed=draft.status.resolved_head)
     return True
 
 
@@ -70,7 +70,7 @@ def remedied(draft: Draft) -> bool:
             _wait_limit(draft, message)
             return False
         draft.status = replace(draft.status, reviewed=max(draft.status.reviewed, reviewed))
-        _go_back(draft, remedy, stage, f"{message}; back to {stage.name}", owed=pull.head_sha)
+        _go_back(draft, pull, remedy, stage, f"{message}; back to {stage.name}", owed=pull.head_sha)
         return True
     return True
 
@@ -105,12 +105,10 @@ def _wait_limit(draft: Draft, message: str) -> None:
     )
 
 
-def _go_back(draft: Draft, remedy: Remedy, stage: Stage, message: str, *, owed: str) -> None:
+def _go_back(draft: Draft, pull: PullRequest, remedy: Remedy, stage: Stage, message: str, *, owed: str) -> None:
     draft.cancel_active(message, until_iteration=draft.status.iteration)
-    pull = draft.facts.pull_request
-    if pull is not None:
-        found = (find_label(pull, name) for name in remedy.remove_labels)
-        draft.actions.extend(RemoveLabel(number=pull.number, label=mark.name) for mark in found if mark is not None)
+    found = (find_label(pull, name) for name in remedy.remove_labels)
+    draft.actions.extend(RemoveLabel(number=pull.number, label=mark.name) for mark in found if mark is not None)
     draft.status = replace(draft.status, remediations=draft.status.remediations + int(remedy.is_counted), resolved_head=owed)
     draft.enter(stage, restart=True)
     if not remedy.continue_session:

@@ -1,6 +1,7 @@
 """A work queue of keys: what waits is not added twice, what is in work runs again afterwards, never two workers on one key."""
 
 import asyncio
+import contextlib
 import heapq
 import itertools
 from collections import deque
@@ -74,10 +75,10 @@ class WorkQueue(Generic[KeyT]):
                 return key
             self._changed.clear()
             timeout = max(0.0, self._timers[0][0] - self._clock()) if self._timers else None
-            try:
-                await asyncio.wait_for(self._changed.wait(), timeout)
-            except TimeoutError:
-                continue
+            # Not wait_for: in Python 3.11 it loses a cancellation that arrives together with the event.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(timeout):
+                    await self._changed.wait()
 
     def done(self, key: KeyT) -> None:
         """The work on `key` is over; it is looked at again if something was added meanwhile."""

@@ -3,9 +3,9 @@
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from tests.fakes.claude_cli import find_claude
@@ -49,8 +49,8 @@ class ClaudeBench:
 
 
 @pytest.fixture
-async def claude(bench: Bench) -> AsyncIterator[ClaudeBench]:
-    program = find_claude()
+async def claude(bench: Bench, leave_out: Callable[[str, str], NoReturn]) -> AsyncIterator[ClaudeBench]:
+    program = find_claude(leave_out)
     async with ModelServer({}) as model:
         yield ClaudeBench(bench, model, program)
 

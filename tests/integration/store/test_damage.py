@@ -4,9 +4,10 @@ import asyncio
 import os
 import sqlite3
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import NoReturn
 
 import msgspec
 import pytest
@@ -26,18 +27,18 @@ def mount(*arguments: str) -> bool:
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
+def small_disk(tmp_path: Path, leave_out: Callable[[str, str], NoReturn]) -> Iterator[Path]:
     """A file system of one MiB of its own."""
     disk = tmp_path / "disk"
     disk.mkdir()
     if os.geteuid() != 0 or not mount("-t", "tmpfs", "-o", "size=1m,mode=0700", "tmpfs", str(disk)):
-        pytest.skip("only root may mount a small file system here")
+        leave_out("small disks", "only root may mount a file system, where the machine allows it")
     yield disk
     subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
 @pytest.fixture
-def read_only(tmp_path: Path) -> Iterator[tuple[Path, Path]]:
+def read_only(tmp_path: Path, leave_out: Callable[[str, str], NoReturn]) -> Iterator[tuple[Path, Path]]:
     """A folder, and a path by which it is read-only: a read-only mount for root, who passes over modes, else its own mode."""
     folder = tmp_path / "folder"
     folder.mkdir()
@@ -48,7 +49,7 @@ def read_only(tmp_path: Path) -> Iterator[tuple[Path, Path]]:
         folder.chmod(0o700)
         return
     if not mount("--bind", str(folder), str(view)) or not mount("-o", "remount,bind,ro", str(view)):
-        pytest.skip("root may not mount here, and passes over modes")
+        leave_out("read-only folders", "root may not mount here, and passes over modes")
     yield folder, view
     subprocess.run(["umount", "-l", str(view)], check=True)
 

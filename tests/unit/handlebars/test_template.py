@@ -40,8 +40,8 @@ def test_a_value_is_printed_as_it_is_without_an_escape(text: str) -> None:
 def test_text_of_a_template_never_becomes_code(text: str, key: str) -> None:
     safe = text.replace("{", "").replace("\\", "").replace('"', "")
     segment = key.replace("]", "").replace("\\", "")
-    template = Template(f'{safe}{{{{concat "{safe}" [{segment}]}}}}{safe}')
-    assert template.render({segment: "v"}) == f"{safe}{safe}v{safe}"
+    template = Template(f'{safe}{{{{concat "{safe}" [{segment}]}}}} {safe}')
+    assert template.render({segment: "v"}) == f"{safe}{safe}v {safe}"
 
 
 def test_generated_code_reaches_no_builtins() -> None:
@@ -178,6 +178,37 @@ def test_github_expressions_are_mustaches_where_they_are_not_kept() -> None:
 def test_an_unclosed_github_expression_is_an_error() -> None:
     with pytest.raises(TemplateSyntaxError, match=r"^template:1:3: unclosed GitHub expression '\$\{\{ ': '}}' is missing"):
         Template("a ${{ x }", keep_github_expressions=True)
+
+
+@pytest.mark.parametrize(
+    ("template", "text"),
+    [
+        ("{{@.}}{{@this}}", "texttext"),
+        ("{{#raw}}{{#*inline 'i'}}I{{/inline}}{{> i}}{{/raw}}", "I"),
+        ("{{#raw}}" * 200 + "x" + "{{/raw}}" * 200, "x"),
+        ("{{^raw}}x{{/raw}}", ""),
+        ("{{lookup . 0}}", "t"),
+        ("{{concat " + "9" * 400 + " -" + "9" * 400 + "}}", "Infinity-Infinity"),
+        ("{{#if '}}'}}y{{/if}}", "y"),
+    ],
+    ids=lambda value: value[:30],
+)
+def test_corners_of_the_language(template: str, text: str) -> None:
+    assert Template(template).render("text") == text
+
+
+def test_a_rendering_that_nests_too_deeply_for_python_is_an_error() -> None:
+    helpers = {"b": OptionsHelper(lambda options: options.fn(options.context))}
+    made = Template("{{> p}}", partials={"p": "{{#b}}" * 20 + "{{> p}}" + "{{/b}}" * 20}, helpers=helpers)
+    with pytest.raises(TemplateRenderError, match=r"rendering nests too deeply|nested more than 100 deep"):
+        made.render({})
+
+
+def test_a_partial_of_a_lenient_template_that_cannot_be_read_is_reported_when_it_is_called() -> None:
+    made = Template("{{#if x}}{{> p}}{{/if}}", partials={"p": "\n{{"}, strict=False)
+    assert made.render({}) == ""
+    with pytest.raises(TemplateSyntaxError, match=r"^p:2:1: unclosed tag"):
+        made.render({"x": 1})
 
 
 def test_an_environment_renders_templates_that_call_each_other() -> None:

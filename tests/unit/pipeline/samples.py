@@ -1,6 +1,8 @@
 """Samples the tests of this room share: the packaged pipeline, a roster, and builders with sensible defaults."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 from msgspec.structs import replace
@@ -115,7 +117,7 @@ def run(stage: str, phase: RunPhase = RunPhase.SUCCEEDED, **changes: object) -> 
     return replace(base, **changes)
 
 
-def play_at(stage: str = "", *, head: str = "aaaa", spec: dict[str, object] | None = None, **status: object) -> Play:
+def play_at(stage: str = "", *, head: str = "aaaa", spec: Mapping[str, object] | None = None, **status: Any) -> Play:
     """A play at a stage, whose pull request is known at `head` ("" for none)."""
     known = PullRequestRef(number=1, url="u", head_sha=head) if head and stage else None
     phase = PlayPhase.RUNNING if stage else PlayPhase.PENDING
@@ -128,7 +130,7 @@ def play_at(stage: str = "", *, head: str = "aaaa", spec: dict[str, object] | No
     )
 
 
-def facts(pull: PullRequest | None = None, *runs: RunFact, **changes: object) -> Facts:
+def facts(pull: PullRequest | None = None, *runs: RunFact, **changes: Any) -> Facts:
     return replace(Facts(pipeline=PACKAGED, roster=ROSTER, agents=AGENTS, pull_request=pull, runs=runs), **changes)
 
 

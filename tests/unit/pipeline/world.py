@@ -65,7 +65,7 @@ class World:
     pipeline: Pipeline = PACKAGED
     roster: Roster = ROSTER
     agents: dict[str, Agent] = field(default_factory=lambda: dict(AGENTS))
-    rules: Rules = Rules(attempts=2, backoff=10.0, settle=5.0, checks_grace=60.0)
+    rules: Rules = field(default_factory=lambda: Rules(attempts=2))
     now: datetime = START
     commits: int = 0
     ids: int = 0
@@ -74,6 +74,7 @@ class World:
     ever: set[str] = field(default_factory=set)
     slots_taken: set[tuple[str, int, int]] = field(default_factory=set)
     comments: dict[tuple[int, str], str] = field(default_factory=dict)
+    tells_pushes: bool = True
     play: Play = field(
         default_factory=lambda: Play(
             metadata=ObjectMeta(name="play-demo-7", generation=1),
@@ -85,7 +86,7 @@ class World:
 
     def facts(self) -> Facts:
         known = self.play.status.pull_request
-        found = associate(self.pulls, TASK, "main", known.number if known is not None else None)
+        found = associate([self.told(pull) for pull in self.pulls], TASK, "main", known.number if known is not None else None)
         return Facts(
             pipeline=self.pipeline,
             roster=self.roster,
@@ -113,6 +114,10 @@ class World:
 
     def decide(self) -> Decision:
         return decide(self.play, self.facts(), self.now)
+
+    def told(self, pull: PullRequest) -> PullRequest:
+        """What the forge tells of it: sometimes of a new head before it tells who pushed it."""
+        return pull if self.tells_pushes or len(pull.pushes) == 1 else replace(pull, pushes=pull.pushes[:-1])
 
     # -- a pass of the controller ------------------------------------------------------------------------------------------
 
@@ -275,7 +280,8 @@ class World:
         raise AssertionError(msg)
 
     def behave(self) -> None:
-        """Some time passes, in which agents and checks do what they ought to."""
+        """Some time passes, in which agents, checks and the forge do what they ought to."""
+        self.tells_pushes = True
         self.now += timedelta(seconds=45)
         for run in self.active():
             if run.cancelling:

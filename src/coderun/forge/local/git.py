@@ -144,7 +144,9 @@ class Git:
         except OSError as error:
             raise ForgeUnavailableError(f"{shown} could not be started: {error.strerror}") from error
         try:
-            answer = await asyncio.wait_for(_converse(process, stdin, limit), _TIMEOUT)
+            # Not wait_for: in Python 3.11 it loses a cancellation that arrives together with the answer.
+            async with asyncio.timeout(_TIMEOUT):
+                answer = await _converse(process, stdin, limit)
         except TimeoutError as error:
             raise ForgeUnavailableError(f"{shown} in {self.directory} gave no answer within {_TIMEOUT:.0f} s") from error
         finally:

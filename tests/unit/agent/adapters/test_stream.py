@@ -60,11 +60,9 @@ def test_a_killed_run_still_tells_its_tokens_once_per_message_and_leaves_the_cos
 
 
 def test_the_last_result_counts_and_a_new_beginning_unsettles() -> None:
-    stream = after(INIT, result(result="first"), INIT)
-    assert not stream.is_settled
+    assert not after(INIT, result(result="first"), INIT).is_settled
 
-    stream.take(json.dumps(result(result="second")))
-    assert stream.is_settled
+    stream = after(INIT, result(result="first"), INIT, result(result="second"))
     assert stream.end is not None
     assert stream.end.text == "second"
 

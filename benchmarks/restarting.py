@@ -1,0 +1,26 @@
+"""The program that `scale_bench` times: a controller, from its start until it has looked at every open play once."""
+
+import asyncio
+import sys
+from pathlib import Path
+
+from coderun.app.local import open_local
+
+
+async def main(folder: Path) -> None:
+    """Say `reconciled N` when that is so, and end."""
+    async with open_local(folder, create=True) as system:
+        assert system.take_control(), "another controller is at work"
+        controller = system.make_controller()
+        running = asyncio.ensure_future(controller.run())
+        ready = asyncio.ensure_future(controller.ready.wait())
+        await asyncio.wait({running, ready}, return_when=asyncio.FIRST_COMPLETED)
+        while not controller.is_idle:
+            await asyncio.sleep(0.01)
+        print("reconciled", controller.reconciles, flush=True)
+        controller.stop()
+        await running
+
+
+if __name__ == "__main__":
+    asyncio.run(main(Path(sys.argv[1])))

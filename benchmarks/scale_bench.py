@@ -1,0 +1,99 @@
+"""What many plays cost: a thousand that wait for a person, and a restart over ten thousand that are done.
+
+The controller is a process of its own (`coderun up` for the waiting ones). CPU time is user and system time of it and of the
+children it has reaped, from /proc (Linux only), memory is its resident set at the end.
+"""
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from statistics import median
+
+from benchmarks.crowds import add_plays, play_pattern
+from benchmarks.table import Row
+from benchmarks.worlds import World, world
+
+ACTIVE = 1000
+FINISHED = 10_000
+SECONDS = 30.0
+RESTARTS = 3
+_TICKS = os.sysconf("SC_CLK_TCK")
+_PROGRAM = Path(__file__).with_name("restarting.py")
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time so far, of a process and of the children it has waited for."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, fields[11:15])) / _TICKS
+
+
+def memory(pid: int, field: str = "VmRSS") -> float:
+    """Resident set in MB; with `VmHWM` the largest it ever was."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(field)).split()[1]) / 1000
+
+
+def settle(pid: int) -> None:
+    """Wait until it has looked at everything and is quiet."""
+    deadline = time.monotonic() + 120
+    quiet, before = 0, 0.0
+    while quiet < 3 and time.monotonic() < deadline:
+        time.sleep(1)
+        now = cpu_seconds(pid)
+        quiet = quiet + 1 if now > 0.3 and now - before < 0.05 else 0
+        before = now
+
+
+def idle(made: World, what: str, *, goals: bool) -> list[Row]:
+    """CPU and memory of `coderun up` over half a minute in which nothing happens."""
+    with made.controller() as controller:
+        settle(controller.pid)
+        begun, used = time.monotonic(), cpu_seconds(controller.pid)
+        time.sleep(SECONDS)
+        share = (cpu_seconds(controller.pid) - used) / (time.monotonic() - begun) * 100
+        assert controller.poll() is None
+        beside = f"over {SECONDS:.0f} s"
+        return [
+            Row(f"{what}: CPU", share, "% of a core", "< 1" if goals else "", beside),
+            Row(
+                f"{what}: memory",
+                memory(controller.pid),
+                "MB",
+                "< 150" if goals else "",
+                f"at most {memory(controller.pid, 'VmHWM'):.0f} MB",
+            ),
+        ]
+
+
+def restart(made: World) -> tuple[float, int]:
+    """Seconds from the start of a controller's process until it has looked at every open play; how many looks it took."""
+    begun = time.perf_counter()
+    with subprocess.Popen(
+        [sys.executable, str(_PROGRAM), str(made.project)], env=made.environment, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        word, looks = process.stdout.readline().split()
+        taken = time.perf_counter() - begun
+        assert word == "reconciled"
+    return taken, int(looks)
+
+
+def rows() -> list[Row]:
+    """The waiting plays alone, then with the finished ones beside them."""
+    with world(merge=False) as made:
+        pattern = asyncio.run(play_pattern(made))
+        asyncio.run(add_plays(made, pattern, range(20_001, 20_001 + ACTIVE), merged=False))
+        alone = idle(made, f"{ACTIVE:,} plays waiting", goals=True)
+        asyncio.run(add_plays(made, pattern, range(30_001, 30_001 + FINISHED), merged=True))
+        restarts = [restart(made) for _ in range(RESTARTS)]
+        assert all(looks >= ACTIVE for _, looks in restarts)
+        beside = f"{restarts[0][1]:,} looks; slowest {max(taken for taken, _ in restarts):.1f} s"
+        what = f"restart, {FINISHED:,} finished and {ACTIVE:,} active"
+        return [
+            *alone,
+            Row(what, median(taken for taken, _ in restarts), "s", "< 10", beside),
+            *idle(made, f"{ACTIVE:,} waiting, {FINISHED:,} finished", goals=False),
+        ]
