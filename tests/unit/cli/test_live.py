@@ -59,7 +59,7 @@ def shown(plays: Sequence[Play], width: int = 100, height: int = 30) -> str:
     return capture.get()
 
 
-@pytest.mark.parametrize("width", [100, 149])
+@pytest.mark.parametrize("width", [120, 149])
 def test_a_play_is_drawn_with_its_stages_its_pull_request_and_what_it_waits_for(width: int) -> None:
     text = shown([play(3, title="Sell tea", history=2)], width)
     heading, row = text.splitlines()[:2]
