@@ -417,15 +417,18 @@ class Place:
         texts = [f"--- {log}\n{log.read_text('utf-8', 'replace')[-3000:]}" for log in logs if log.exists()]
         return "\n".join([f"agents started: {self.occasions()}", *texts])
 
+    def processes(self) -> set[int]:
+        """All living processes that were started in this world: commands, controllers, supervisors, agents."""
+        return self._processes(proc.table())
+
+    def _processes(self, processes: Table) -> set[int]:
+        mark = os.fsencode(str(self.folder))
+        return {pid for pid, entry in processes.items() if not entry.zombie and mark in _environment_of(pid)}
+
     async def clear_up(self) -> None:
         """End all that this place has started, detached controllers and agents included."""
         await self.look_away()
-        mark = os.fsencode(str(self.folder))
-
-        def of_this_place(processes: Table) -> set[int]:
-            return {pid for pid in processes if pid != os.getpid() and mark in _environment_of(pid)}
-
-        await asyncio.to_thread(end_all, of_this_place, grace=0)
+        await asyncio.to_thread(end_all, self._processes, grace=0)
         for command in self.commands:
             with contextlib.suppress(ProcessLookupError):
                 command.process.wait()

@@ -122,7 +122,8 @@ def _replace(path: Path, text: str, mode: int) -> None:
 
 def remove_stale_locks(repository: Path, now: float) -> None:
     """Remove lock files that a git process killed ten minutes ago or more has left behind; it holds them for milliseconds."""
-    for lock in (*repository.glob("*.lock"), *(repository / "refs").rglob("*.lock")):
+    refs = (Path(folder, name) for folder, _, names in os.walk(repository / "refs") for name in names if name.endswith(".lock"))
+    for lock in (*repository.glob("*.lock"), *refs):
         with contextlib.suppress(FileNotFoundError):
             if now - lock.stat().st_mtime > _STALE_LOCK_SECONDS:
                 lock.unlink()
