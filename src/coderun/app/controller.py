@@ -14,6 +14,7 @@ from typing import Protocol
 import msgspec
 import structlog
 
+from coderun.app.together import together
 from coderun.events.local import PREFIX, LocalEvent, event_number, hint_of, to_delivery
 from coderun.model.coderun import CodeRun
 from coderun.model.deliveries import Delivery, DeliveryState
@@ -123,6 +124,7 @@ class Controller:
         self._queue: WorkQueue[Key] = WorkQueue(monotonic)
         self._stopping = asyncio.Event()
         self._trouble: dict[Key, str] = {}
+        self._looked_at: set[str] = set()
         self.ready = asyncio.Event()
         self.reconciles = 0
 
@@ -130,7 +132,7 @@ class Controller:
         """Work until stopped. Raises `StoreCorruptError` and whatever a loop did not expect."""
         changes = self._store.watch()
         await self._start_up()
-        async with asyncio.TaskGroup() as group:
+        async with together() as group:
             loops = [
                 group.create_task(self._follow_store(changes), name="store"),
                 group.create_task(self._follow_forge(), name="forge"),
@@ -146,6 +148,10 @@ class Controller:
     def stop(self) -> None:
         """End `run`; what is in work is left where it is, which is safe."""
         self._stopping.set()
+
+    def has_looked_at(self, play: str) -> bool:
+        """Whether a pass over that Play has gone well since the start."""
+        return play in self._looked_at
 
     @property
     def is_idle(self) -> bool:
@@ -167,7 +173,7 @@ class Controller:
             self._hint_play_of(run)
         for play in await self._store.find(Play):
             self._view.see_play(play)
-            if not play.is_finished or play.spec.retries != play.status.retries_seen:
+            if not play.is_finished or play.status.observed_generation != play.metadata.generation:
                 self._queue.add(Key(Kind.PLAY, play.name))
         for number in await self._checks.unchecked():
             self._slow.add(Key(Kind.CHECKS, number))
@@ -234,6 +240,8 @@ class Controller:
             self._slow.add(Key(Kind.CHECKS, str(hint.number)))
         for task in hint.tasks:
             plays.update(self._view.plays_of_task(task))
+        # A base that moves may conflict with what is to be merged into it.
+        plays.update(self._view.plays_into(hint.branch))
         if hint.number is not None and not plays:
             # A pull request nobody is bound to yet may be the one an open play waits for.
             plays.update(self._view.unbound())
@@ -272,6 +280,8 @@ class Controller:
             queue.retry(key)
             return
         queue.forget(key)
+        if key.kind is Kind.PLAY:
+            self._looked_at.add(key.name)
         if self._trouble.pop(key, None) is not None:
             _log.info("went well again", kind=key.kind.value, name=key.name)
         self._follow_up(key, again, queue)

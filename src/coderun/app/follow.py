@@ -5,7 +5,9 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
 
+from coderun.app.controller import Controller
 from coderun.app.local import LocalSystem
+from coderun.app.together import together
 from coderun.model.coderun import CodeRun
 from coderun.model.errors import NotFoundError
 from coderun.model.play import Play, PlayPhase
@@ -14,26 +16,45 @@ TAKE_OVER_SECONDS = 1.0
 TICK_SECONDS = 1.0
 
 
+class Control:
+    """Who controls the state folder while plays are followed: this process, or another one."""
+
+    def __init__(self) -> None:
+        self.own: Controller | None = None
+        self.is_taken = False
+
+    def has_looked_at(self, play: str) -> bool:
+        """Whether what the Play says of itself can be believed: a controller has looked at it since we came.
+
+        One that was there before us has; what it has not seen of the spec shows in the status.
+        """
+        return self.own.has_looked_at(play) if self.own is not None else self.is_taken
+
+
 @contextlib.asynccontextmanager
-async def as_controller(system: LocalSystem) -> AsyncIterator[None]:
+async def as_controller(system: LocalSystem) -> AsyncIterator[Control]:
     """Be the controller of this state folder for as long as the block lasts, or whenever whoever is one leaves.
 
     What the controller raises is raised here, and ends the block.
     """
-    async with asyncio.TaskGroup() as group:
-        keeper = group.create_task(_keep_controlling(system), name="controller")
+    control = Control()
+    async with together() as group:
+        keeper = group.create_task(_keep_controlling(system, control), name="controller")
         try:
-            yield
+            yield control
         finally:
             keeper.cancel()
 
 
-async def _keep_controlling(system: LocalSystem) -> None:
+async def _keep_controlling(system: LocalSystem, control: Control) -> None:
     while True:
-        if system.take_control():
+        control.is_taken = not system.take_control()
+        if not control.is_taken:
             try:
-                await system.make_controller().run()
+                control.own = system.make_controller()
+                await control.own.run()
             finally:
+                control.own = None
                 system.lock.release()
         await asyncio.sleep(TAKE_OVER_SECONDS)
 
@@ -44,8 +65,11 @@ async def follow_plays(
     show: Callable[[Sequence[Play], datetime], None],
     *,
     until_person: bool,
+    control: Control | None = None,
 ) -> list[Play]:
     """Show the plays at every change until all have ended; with `until_person` also when only people can move what is left.
+
+    With `control`, what an open play says is believed only once a controller has looked at it.
 
     Raises:
         NotFoundError: a play is gone.
@@ -56,9 +80,8 @@ async def follow_plays(
         while True:
             plays = [await _get(system, name) for name in names]
             show(plays, system.clock())
-            if all(play.is_finished for play in plays):
-                return plays
-            if until_person and _only_people(plays):
+            believable = all(_is_believable(play, control) for play in plays)
+            if believable and (all(play.is_finished for play in plays) or (until_person and _only_people(plays))):
                 return plays
             if pending is None:
                 pending = asyncio.ensure_future(anext(changes))
@@ -70,6 +93,13 @@ async def follow_plays(
     finally:
         if pending is not None:
             pending.cancel()
+
+
+def _is_believable(play: Play, control: Control | None) -> bool:
+    """Whether its status is of the spec it has now (nobody's wish is still to be acted on), and of the forge as it is now."""
+    if play.status.observed_generation != play.metadata.generation:
+        return False
+    return play.is_finished or control is None or control.has_looked_at(play.name)
 
 
 def _only_people(plays: Sequence[Play]) -> bool:

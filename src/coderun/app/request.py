@@ -10,6 +10,7 @@ from coderun.app.local import LocalSystem
 from coderun.app.submit import (
     PlayOptions,
     Submitted,
+    Wishes,
     choose,
     choose_next,
     make_play,
@@ -56,8 +57,9 @@ async def request_plays(system: LocalSystem, request: PlayRequest) -> list[Submi
     options = _options(system, request, cli)
     if cli is None:
         check_agents(system)
+    wishes = Wishes(auto_merge=request.auto_merge, max_iterations=request.max_iterations)
     if request.text:
-        return await submit(system.store, [make_play(await _own_task(system, request.text), options, {}, done)])
+        return await submit(system.store, [make_play(await _own_task(system, request.text), options, {}, done)], wishes)
     tasks = _read(system)
     known = {task.id: task for task in tasks}
     if request.all_tasks:
@@ -75,7 +77,7 @@ async def request_plays(system: LocalSystem, request: PlayRequest) -> list[Submi
         raise ConfigError(f"there is nothing to play: {waiting_for(tasks, done=done)}")
     file = system.configuration.config.tasks.file or None
     plays = [make_play(with_files(system.repository, task, file=file), options, known, done) for task in chosen]
-    return await submit(system.store, plays)
+    return await submit(system.store, plays, wishes)
 
 
 async def request_run(system: LocalSystem, *, agent: str, task: int | None, text: str, agent_command: str) -> str:

@@ -15,7 +15,7 @@ from coderun.model.meta import ObjectMeta
 from coderun.model.names import LABEL_SERVICE, LABEL_TASK, play_name
 from coderun.model.play import Play, PlayPhase, PlaySpec
 from coderun.model.repository import parse_repository
-from coderun.model.task import Task, find_task, finished_tasks, next_task, select_tasks, waiting_for
+from coderun.model.task import Task, find_task, finished_tasks, order_tasks, select_tasks, waiting_for
 from coderun.store.protocol import ObjectStore
 
 
@@ -79,10 +79,9 @@ def choose_next(tasks: Sequence[Task], *, done: frozenset[int], under_way: froze
     Raises:
         ConfigError: there is none, with the reason.
     """
-    known = {task.id: task for task in tasks}
-    finished = finished_tasks(known.values(), done)
-    found = next_task(tasks, done=done | under_way)
-    if found is None or not finished.issuperset(found.dependencies):
+    finished = finished_tasks(tasks, done)
+    found = next((task for task in order_tasks(tasks, done=done | under_way) if finished.issuperset(task.dependencies)), None)
+    if found is None:
         busy = f"tasks {', '.join(map(str, sorted(under_way)))} are under way; " if under_way else ""
         raise ConfigError(f"no task is ready to start: {busy}{waiting_for(tasks, done=done)}")
     return found
@@ -119,12 +118,27 @@ def make_play(task: Task, options: PlayOptions, tasks: Mapping[int, Task], done:
     )
 
 
-async def submit(store: ObjectStore, plays: Iterable[Play]) -> list[Submitted]:
-    """Create the Plays that are not there. One that is under way takes over `autoMerge` and `maxIterations`, nothing else."""
-    return [await _submit_one(store, play) for play in plays]
+class Wishes(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person asked for in so many words, and a Play under way shall therefore take over; None is not asked for."""
+
+    auto_merge: bool | None = None
+    max_iterations: int | None = None
+
+    def laid_over(self, spec: PlaySpec) -> PlaySpec:
+        """`spec` with what was asked for in place of what it has."""
+        return replace(
+            spec,
+            auto_merge=spec.auto_merge if self.auto_merge is None else self.auto_merge,
+            max_iterations=spec.max_iterations if self.max_iterations is None else self.max_iterations,
+        )
 
 
-async def _submit_one(store: ObjectStore, play: Play) -> Submitted:
+async def submit(store: ObjectStore, plays: Iterable[Play], wishes: Wishes) -> list[Submitted]:
+    """Create the Plays that are not there. One that is under way takes over the `wishes`, nothing else."""
+    return [await _submit_one(store, play, wishes) for play in plays]
+
+
+async def _submit_one(store: ObjectStore, play: Play, wishes: Wishes) -> Submitted:
     while True:
         try:
             await store.create(play)
@@ -136,20 +150,20 @@ async def _submit_one(store: ObjectStore, play: Play) -> Submitted:
         if known is None:
             continue
         try:
-            return await _adopt(store, known, play)
+            return await _adopt(store, known, wishes)
         except WriteConflictError:
             continue
 
 
-async def _adopt(store: ObjectStore, known: Play, play: Play) -> Submitted:
+async def _adopt(store: ObjectStore, known: Play, wishes: Wishes) -> Submitted:
     phase = known.status.phase
     fate = Fate.UNDER_WAY
     if phase is PlayPhase.SUCCEEDED:
         fate = Fate.DONE
-    elif phase.is_finished:
+    elif phase.is_finished and known.spec.retries == known.status.retries_seen:
         fate = Fate.STOPPED
-    else:
-        spec = replace(known.spec, auto_merge=play.spec.auto_merge, max_iterations=play.spec.max_iterations)
+    elif not phase.is_finished:
+        spec = wishes.laid_over(known.spec)
         if spec != known.spec:
             await store.update(replace(known, spec=spec))
-    return Submitted(task_id=play.spec.task_id, name=play.name, fate=fate, phase=phase)
+    return Submitted(task_id=known.spec.task_id, name=known.name, fate=fate, phase=phase)

@@ -2,7 +2,9 @@
 
 from typing import TYPE_CHECKING
 
-from coderun.cli.terminal import RepoOption, say, with_local
+import typer
+
+from coderun.cli.terminal import Exit, RepoOption, safe, say, with_local
 
 if TYPE_CHECKING:
     from coderun.app.local import LocalSystem
@@ -11,7 +13,8 @@ if TYPE_CHECKING:
 def command(repo: RepoOption = "") -> None:
     """Run the controller in the foreground: it carries on every play of this repository. Ctrl-C stops it; agents go on.
 
-    Example: coderun up
+    Examples:
+        coderun up
     """
 
     async def work(system: "LocalSystem") -> None:
@@ -20,10 +23,14 @@ def command(repo: RepoOption = "") -> None:
         if not system.take_control():
             holder = system.lock.holder()
             raise RefusedError(f"the controller of {system.repository} is already running: {holder}")
-        say(f"controller of {system.repository}; state in {system.state}; Ctrl-C stops it, agents at work go on")
+        say(f"controller of {safe(system.repository)}; state in {safe(system.state)}; Ctrl-C stops it, agents at work go on")
         try:
             await system.make_controller().run()
         finally:
             system.lock.release()
 
-    with_local(repo, work, create=True)
+    try:
+        with_local(repo, work, create=True)
+    except KeyboardInterrupt:
+        say("\nstopped; agents at work go on, and `coderun up` finds them again", err=True)
+        raise typer.Exit(Exit.INTERRUPTED) from None

@@ -33,10 +33,11 @@ class LocalEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Hint(msgspec.Struct, frozen=True, kw_only=True):
-    """Which pull request and tasks an event may concern."""
+    """Which pull request, tasks and branch an event may concern; whatever is to be merged into that branch is concerned too."""
 
     number: int | None = None
     tasks: frozenset[int] = frozenset()
+    branch: str = ""
 
 
 def to_delivery(event: LocalEvent, repository: str) -> Delivery:
@@ -63,4 +64,4 @@ def hint_of(delivery: Delivery) -> Hint:
     except msgspec.MsgspecError:
         return Hint()
     found = {task_of_branch(event.branch) if event.branch else None, task_of_label(event.detail)}
-    return Hint(number=event.number, tasks=frozenset(task for task in found if task is not None))
+    return Hint(number=event.number, tasks=frozenset(task for task in found if task is not None), branch=event.branch)

@@ -41,7 +41,8 @@ def _closed(draft: Draft, pull: PullRequest) -> bool:
 
 
 def _end(draft: Draft, phase: PlayPhase, reason: str, message: str, pull: PullRequest | None) -> bool:
-    if pull is not None:
+    # A head that nobody has followed yet stays unknown: a retry must still see that it moved.
+    if pull is not None and (phase is PlayPhase.SUCCEEDED or draft.status.pull_request is None):
         draft.status = replace(draft.status, pull_request=pull_ref(pull))
     if draft.cancel_active(message):
         would_move = "happens by itself: running agents save their work first"

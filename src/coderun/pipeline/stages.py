@@ -15,7 +15,7 @@ from coderun.pipeline.draft import Draft, brief
 from coderun.pipeline.facts import RunFact
 from coderun.pipeline.gates import Holding, evaluate, short
 from coderun.pipeline.people import Unmet, approver, wait_people
-from coderun.pipeline.runs import create_run
+from coderun.pipeline.runs import create_run, note_created
 
 LONGEST_PAUSE_SECONDS = 3600.0
 
@@ -26,6 +26,8 @@ def advanced(draft: Draft) -> bool:
     if stage is None:
         _wait_unknown_stage(draft)
         return False
+    if run is not None:
+        note_created(draft, run)
     if run is not None and run.is_active:
         _wait_run(draft, run, stage)
         return False
@@ -114,6 +116,16 @@ def _after_failure(draft: Draft, stage: Stage, agent: Agent, run: RunFact, why: 
     if run.reason == "AgentBlocked":
         message = f"{agent.name} cannot go on: {run.message or 'it did not say why'}"
         draft.wait("person", "AgentBlocked", message, f"`coderun retry {draft.play.name}`", target=run.name)
+        return
+    if run.reason == "InvalidSpec":
+        # The same spec fails the same way: somebody has to change a template, the roster or the run first.
+        draft.wait(
+            "person",
+            "InvalidSpec",
+            brief(f"{run.name} can never run: {run.message}"),
+            f"`coderun retry {draft.play.name}`",
+            target=run.name,
+        )
         return
     if used >= (stage.attempts or draft.facts.rules.attempts):
         draft.note("AttemptsExhausted", f"{stage.name} failed {used} time(s); last: {why}")

@@ -85,10 +85,10 @@ class PlayReconciler:
         self._view.see_play(play)
         pipeline = self._settings.pipelines.get(play.spec.pipeline)
         if pipeline is None:
-            return await self._write(play, _no_pipeline(play, sorted(self._settings.pipelines), self._clock()))
+            return await self._write(play, _seen(play, _no_pipeline(play, sorted(self._settings.pipelines), self._clock())))
         settled = play.is_finished and play.spec.retries == play.status.retries_seen
         if settled and not self._view.has_runs(shorten(name)):
-            return NOT_AGAIN
+            return await self._write(play, _seen(play, play.status))
         facts = await self._gather(play, pipeline)
         decision = decide(play, facts, self._clock())
         refusal, runs = await self._apply(play, decision)
@@ -236,6 +236,10 @@ class PlayReconciler:
         if decision.recheck_at is None:
             return seconds
         return min(seconds, max(0.05, (decision.recheck_at - self._clock()).total_seconds()))
+
+
+def _seen(play: Play, status: PlayStatus) -> PlayStatus:
+    return replace(status, observed_generation=play.metadata.generation)
 
 
 def _fact(run: CodeRun) -> RunFact | None:

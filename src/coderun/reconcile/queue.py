@@ -75,7 +75,7 @@ class WorkQueue(Generic[KeyT]):
                 return key
             self._changed.clear()
             timeout = max(0.0, self._timers[0][0] - self._clock()) if self._timers else None
-            # Not wait_for: before Python 3.12 it forgets a cancellation that comes together with what it waits for.
+            # Not wait_for: in Python 3.11 it loses a cancellation that arrives together with the event.
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(timeout):
                     await self._changed.wait()

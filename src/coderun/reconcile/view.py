@@ -20,6 +20,7 @@ class PlayBrief(msgspec.Struct, frozen=True, kw_only=True):
     task_id: int
     repository: str
     phase: PlayPhase
+    base_branch: str = "main"
     priority: int = 1
     depends_on: tuple[int, ...] = ()
     pull_request: int | None = None
@@ -56,6 +57,7 @@ class View:
             task_id=play.spec.task_id,
             repository=play.spec.repository_url,
             phase=play.status.phase,
+            base_branch=play.spec.base_branch,
             priority=play.spec.priority,
             depends_on=play.spec.depends_on,
             pull_request=ref.number if ref is not None else None,
@@ -110,6 +112,10 @@ class View:
     def plays_of_pull(self, number: int) -> list[str]:
         """Unfinished plays bound to that pull request."""
         return sorted(name for name in self._by_pull.get(number, ()) if name in self._open)
+
+    def plays_into(self, branch: str) -> list[str]:
+        """Unfinished plays whose pull request is to be merged into that branch."""
+        return [play.name for play in self._open.values() if play.pull_request is not None and play.base_branch == branch]
 
     def unbound(self) -> list[str]:
         """Plays under way that know no pull request yet."""

@@ -2,6 +2,7 @@
 
 import copy
 import os
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -20,8 +21,8 @@ from coderun.pipeline.decision import CancelRun, CreateRun, Decision, MergePullR
 from coderun.pipeline.facts import Facts, Rules
 
 PROFILES = {
-    "default": settings(max_examples=60, stateful_step_count=40),
-    "ci": settings(max_examples=600, stateful_step_count=80),
+    "default": settings(max_examples=400, stateful_step_count=40),
+    "ci": settings(max_examples=1500, stateful_step_count=80),
 }
 PROFILE = settings(
     PROFILES.get(os.environ.get("HYPOTHESIS_PROFILE", "default"), PROFILES["default"]),
@@ -54,7 +55,8 @@ def lazy_passes(world: World) -> None:
         world.reconcile()
 
 
-SCHEDULES = (one_pass, three_passes, pass_after_crashes, lazy_passes)
+Schedule = Callable[[World], None]
+SCHEDULES: tuple[Schedule, ...] = (one_pass, three_passes, pass_after_crashes, lazy_passes)
 
 
 class PlayWorld(RuleBasedStateMachine):
@@ -112,7 +114,8 @@ class PlayWorld(RuleBasedStateMachine):
                 assert after.phase is before.phase
         assert after.retries_seen <= world.play.spec.retries
         new = tuple(gate for gate in after.gates if gate not in before.gates)
-        assert not list(unjustified(world, new, seen.pull_request))
+        pull = seen.pull_request
+        assert not list(unjustified(world, new, world.pull(pull.number) if pull is not None else None))
         created = [action for action in decision.actions if isinstance(action, CreateRun)]
         assert len(created) <= 1
         assert not created or not world.active(), "a run is created only when nothing of the play is active"
@@ -215,6 +218,10 @@ class PlayWorld(RuleBasedStateMachine):
         pull = self.world.opened()
         if pull is not None:
             self.world.review(pull, by, state)
+
+    @rule(tells=st.booleans())
+    def the_forge_tells_who_pushed_late_or_in_time(self, tells: bool) -> None:
+        self.world.tells_pushes = tells
 
     @rule()
     def the_last_review_is_dismissed(self) -> None:
@@ -330,10 +337,41 @@ TestPlayWorld = pytest.mark.lesson(20, 21)(pytest.mark.timeout(600)(PlayWorld.Te
 
 @pytest.mark.lesson(11, 21)
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda schedule: schedule.__name__)
-def test_a_task_that_nobody_disturbs_is_merged_by_one_run_of_each_agent_however_often_one_looks(schedule: object) -> None:
+def test_a_task_that_nobody_disturbs_is_merged_by_one_run_of_each_agent_however_often_one_looks(schedule: Schedule) -> None:
     world = World()
     world.respec(auto_merge=True)
-    world.converge(schedule)  # type: ignore[arg-type] # one of SCHEDULES
+    world.converge(schedule)
     assert [run.order.agent for run in world.runs.values()] == list(CREW)
     assert world.play.status.iteration == 1
     assert [gate.name for gate in world.play.status.gates][:3] == ["pull-request", "label ready-for-qa", "checks"]
+
+
+@pytest.mark.lesson(11, 21, 42)
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda schedule: schedule.__name__)
+@pytest.mark.parametrize("trouble", ["review", "conflict", "push", "failure"])
+def test_trouble_costs_the_same_runs_however_often_one_looks_and_crashes(trouble: str, schedule: Schedule) -> None:
+    world = World()
+    while world.play.status.stage != "merge":
+        schedule(world)
+        world.behave()
+    pull = world.opened()
+    assert pull is not None
+    if trouble == "review":
+        world.review(pull, DEV, ReviewState.CHANGES_REQUESTED)
+    elif trouble == "conflict":
+        world.put(replace(pull, mergeability=Mergeability.CONFLICT))
+    else:
+        world.push(pull, DEV)
+    if trouble == "failure":
+        schedule(world)
+        world.finish(world.active()[0], RunPhase.FAILED, "JobLost")
+    world.converge(schedule)
+    again = {
+        "review": ["implementation-2-1", "quality-2-1", "testing-2-1"],
+        "conflict": ["implementation-2-1", "quality-2-1", "testing-2-1"],
+        "push": ["quality-2-1", "testing-2-1"],
+        "failure": ["quality-2-1", "quality-2-2", "testing-2-1"],
+    }
+    expected = ["implementation-1-1", "quality-1-1", "testing-1-1", *again[trouble]]
+    assert [name.removeprefix("play-demo-7-") for name in world.runs] == expected
+    assert world.play.status.remediations == int(trouble in {"review", "conflict"})

@@ -1,10 +1,10 @@
 import pytest
 from msgspec.structs import replace
-from tests.unit.pipeline.samples import NOW, decided, facts, play_at, pull_request, reason, run
+from tests.unit.pipeline.samples import DEV, NOW, REX, decided, facts, play_at, pull_request, reason, run
 
 from coderun.model.coderun import RunPhase
-from coderun.model.play import PlayPhase
-from coderun.model.pulls import PullRequest, PullState
+from coderun.model.play import PassedGate, PlayPhase
+from coderun.model.pulls import PullRequest, PullState, Push
 from coderun.pipeline.decision import CancelRun, PostComment
 
 MERGED = pull_request(state=PullState.MERGED, merged_by="dev")
@@ -44,6 +44,14 @@ def test_an_abort_ends_the_play(pull: PullRequest | None) -> None:
     status = decided(play_at("quality", spec={"abort_requested": True}), facts(pull)).status
     assert (status.phase, status.stage, status.message) == (PlayPhase.ABORTED, "quality", "a person aborted the play")
     assert status.history[-1].reason == "AbortRequested"
+
+
+def test_a_push_while_a_play_ends_is_followed_when_it_is_retried() -> None:
+    passed = (PassedGate(name="label ready-for-qa", stage="quality", head_sha="aaaa"),)
+    pushed = pull_request(head_sha="bbbb", pushes=(Push(sha="aaaa", actor=REX), Push(sha="bbbb", actor=DEV)))
+    aborted = decided(play_at("testing", spec={"abort_requested": True}, gates=passed), facts(pushed)).status
+    again = decided(replace(play_at("testing", spec={"retries": 1}), status=aborted), facts(pushed)).status
+    assert (again.stage, again.iteration, again.gates) == ("quality", 2, ())
 
 
 def test_an_abort_comes_too_late_for_a_merged_pull_request() -> None:

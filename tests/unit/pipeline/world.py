@@ -41,6 +41,7 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 DEV = Actor(login="dev", can_write=True)
 OUTSIDER = Actor(login="mallory", can_write=False)
 READY = "ready-for-qa"
+CLEO = {"cleo[bot]", "5dlabs-cleo[bot]"}
 
 
 @dataclass
@@ -74,6 +75,7 @@ class World:
     ever: set[str] = field(default_factory=set)
     slots_taken: set[tuple[str, int, int]] = field(default_factory=set)
     comments: dict[tuple[int, str], str] = field(default_factory=dict)
+    tells_pushes: bool = True
     play: Play = field(
         default_factory=lambda: Play(
             metadata=ObjectMeta(name="play-demo-7", generation=1),
@@ -85,7 +87,7 @@ class World:
 
     def facts(self) -> Facts:
         known = self.play.status.pull_request
-        found = associate(self.pulls, TASK, "main", known.number if known is not None else None)
+        found = associate([self.told(pull) for pull in self.pulls], TASK, "main", known.number if known is not None else None)
         return Facts(
             pipeline=self.pipeline,
             roster=self.roster,
@@ -113,6 +115,10 @@ class World:
 
     def decide(self) -> Decision:
         return decide(self.play, self.facts(), self.now)
+
+    def told(self, pull: PullRequest) -> PullRequest:
+        """What the forge tells of it: sometimes of a new head before it tells who pushed it."""
+        return pull if self.tells_pushes or len(pull.pushes) == 1 else replace(pull, pushes=pull.pushes[:-1])
 
     # -- a pass of the controller ------------------------------------------------------------------------------------------
 
@@ -275,7 +281,8 @@ class World:
         raise AssertionError(msg)
 
     def behave(self) -> None:
-        """Some time passes, in which agents and checks do what they ought to."""
+        """Some time passes, in which agents, checks and the forge do what they ought to."""
+        self.tells_pushes = True
         self.now += timedelta(seconds=45)
         for run in self.active():
             if run.cancelling:
@@ -337,7 +344,7 @@ def unjustified(world: World, gates: tuple[PassedGate, ...], pull: PullRequest |
 def _borne_out(gate: PassedGate, pull: PullRequest) -> bool:
     if gate.name.startswith("label"):
         marks = [mark for mark in pull.labels if mark.name == READY and mark.actor.login == "cleo[bot]"]
-        return any(all(p.actor.login == "cleo[bot]" for p in pushed_since(pull, mark.head_sha)) for mark in marks)
+        return any(all(p.actor.login in CLEO for p in pushed_since(pull, mark.head_sha)) for mark in marks)
     if gate.name == "review":
         last = [r for r in pull.reviews if r.actor.login == "tess[bot]" and r.state is not ReviewState.COMMENTED][-1:]
         return any(r.state is ReviewState.APPROVED and r.head_sha == pull.head_sha for r in last)

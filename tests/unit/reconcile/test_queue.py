@@ -46,6 +46,26 @@ async def test_keys_come_in_the_order_they_were_added() -> None:
     assert [await queue.get() for _ in range(3)] == [3, 1, 2]
 
 
+async def test_a_worker_that_is_cancelled_as_a_key_comes_ends() -> None:
+    queue: WorkQueue[str] = WorkQueue(Clock())
+    worker = asyncio.create_task(queue.get())
+    await asyncio.sleep(0)
+    queue.add("a")
+    await asyncio.sleep(0)
+    worker.cancel()
+    ended, _ = await asyncio.wait({worker}, timeout=5)
+    assert ended
+    assert worker.cancelled() or worker.result() == "a"
+    queue.add_after("b", 100.0)
+    waiting = asyncio.create_task(queue.get())
+    await asyncio.sleep(0)
+    queue._changed.set()
+    waiting.cancel()
+    ended, _ = await asyncio.wait({waiting}, timeout=5)
+    assert ended
+    assert waiting.cancelled()
+
+
 async def test_a_timer_rings_when_its_time_has_come() -> None:
     clock = Clock()
     queue: WorkQueue[str] = WorkQueue(clock)

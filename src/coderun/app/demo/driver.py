@@ -87,10 +87,10 @@ async def run_demo(folder: Path, environment: dict[str, str], show: Show) -> Dem
     async with open_local(project, create=True, around=around) as system:
         submitted = await request_plays(system, PlayRequest(all_tasks=True))
         names = [each.name for each in submitted]
-        async with as_controller(system):
+        async with as_controller(system) as control:
             person = asyncio.ensure_future(_push_in_the_middle(system, folder, environment))
             try:
-                plays = await follow_plays(system, names, show, until_person=True)
+                plays = await follow_plays(system, names, show, until_person=True, control=control)
             finally:
                 person.cancel()
         missing = await _missing(system, plays, folder, environment)

@@ -144,6 +144,7 @@ class Git:
         except OSError as error:
             raise ForgeUnavailableError(f"{shown} could not be started: {error.strerror}") from error
         try:
+            # Not wait_for: in Python 3.11 it loses a cancellation that arrives together with the answer.
             async with asyncio.timeout(_TIMEOUT):
                 answer = await _converse(process, stdin, limit)
         except TimeoutError as error:
