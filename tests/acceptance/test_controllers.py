@@ -44,7 +44,9 @@ async def test_a_second_up_says_who_holds_the_repository_and_leaves(place: Place
     second = await place.coderun("up")
 
     assert second.code == 6
-    assert second.err.startswith(f"error: the controller of {place.repository} is already running: pid {first.pid}, coderun up, since ")
+    assert second.err.startswith(
+        f"error: the controller of {place.repository} is already running: pid {first.pid}, coderun up, since "
+    )
     assert first.is_running
 
 

@@ -19,9 +19,7 @@ from tests.acceptance.kit import Place, task, until
 
 from coderun.model.coderun import CodeRun
 
-OCCASIONS = [
-    (stage, iteration, 1) for iteration in (1, 2) for stage in ("implementation", "quality", "testing")
-]
+OCCASIONS = [(stage, iteration, 1) for iteration in (1, 2) for stage in ("implementation", "quality", "testing")]
 RUNS = [f"play-shop-1-{stage}-{iteration}-{attempt}" for stage, iteration, attempt in OCCASIONS]
 CHUNKS = 2
 REFUSE = {"do": "verdict", "verdict": "request-changes", "summary": "off by one"}
@@ -158,4 +156,3 @@ async def test_a_controller_that_is_killed_at_any_write_loses_nothing_and_starts
 def _difference(found: Outcome, expected: Outcome) -> str:
     names = [name for name in Outcome.__struct_fields__ if getattr(found, name) != getattr(expected, name)]
     return "\n".join(f"{name}: {getattr(found, name)}\n  instead of {getattr(expected, name)}" for name in names)
-
