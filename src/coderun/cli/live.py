@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 RECENT = 8
 NARROW = 80
+WIDE = 150
 _MARKS = {"done": "●", "now": "◐", "person": "◆", "open": "○", "failed": "✗"}
 _STYLES = {"done": "green", "now": "yellow", "person": "magenta", "open": "dim", "failed": "red"}
 _PHASES = {PlayPhase.SUCCEEDED: "green", PlayPhase.FAILED: "red", PlayPhase.ABORTED: "red"}
@@ -123,7 +124,7 @@ def draw(plays: Sequence[Play], pipelines: "Mapping[str, Pipeline]", now: dateti
 
 
 def table_of(plays: Sequence[Play], pipelines: "Mapping[str, Pipeline]", now: datetime, width: int) -> "RenderableType":
-    """A row for each play; on a narrow terminal without the stages that are not the current one."""
+    """A row for each play. Only a wide terminal has the names of all stages, a narrow one has no pull requests."""
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold", expand=True)
@@ -131,19 +132,19 @@ def table_of(plays: Sequence[Play], pipelines: "Mapping[str, Pipeline]", now: da
         table.add_column("task", ratio=2, overflow="fold")
         table.add_column("now", ratio=3, overflow="fold")
         for play in plays:
-            stage = _stages(play, pipelines, only_current=True)
-            table.add_row(_title(play), stage.append_text(_now(play, now)))
+            stage = _stages(play, pipelines)
+            table.add_row(_title(play), stage.append("  ").append_text(_now(play, now)))
         return table
     table.add_column("task", ratio=3, overflow="fold")
-    table.add_column("stages", ratio=5, overflow="fold")
+    table.add_column("stages", no_wrap=True)
     table.add_column("round", justify="right")
     table.add_column("pr", justify="right")
-    table.add_column("now", ratio=6, overflow="fold")
+    table.add_column("now", ratio=5, overflow="fold")
     for play in plays:
         pull = play.status.pull_request
         table.add_row(
             _title(play),
-            _stages(play, pipelines),
+            _stages(play, pipelines, all_names=width >= WIDE),
             str(play.status.iteration),
             f"#{pull.number}" if pull is not None else "-",
             _now(play, now),
@@ -185,7 +186,8 @@ def _title(play: Play) -> "Text":
     return Text(f"{play.spec.task_id} {safe(play.spec.task.title if play.spec.task else '', 60)}")
 
 
-def _stages(play: Play, pipelines: "Mapping[str, Pipeline]", *, only_current: bool = False) -> "Text":
+def _stages(play: Play, pipelines: "Mapping[str, Pipeline]", *, all_names: bool = False) -> "Text":
+    """A mark for each stage, with the name of the current one or with all names."""
     from rich.text import Text
 
     text = Text()
@@ -195,8 +197,10 @@ def _stages(play: Play, pipelines: "Mapping[str, Pipeline]", *, only_current: bo
     current = pipeline.index(play.status.stage)
     for at, stage in enumerate(pipeline.stages):
         kind = stage_kind(play, stage.name, current, at)
-        if not only_current or kind in {"now", "person", "failed"}:
-            text.append(f"{_MARKS[kind]} {stage.name}  ", style=_STYLES[kind])
+        text.append(f"{_MARKS[kind]} {stage.name}  " if all_names else _MARKS[kind], style=_STYLES[kind])
+    if not all_names and play.status.stage:
+        text.append(f" {safe(play.status.stage, 20)}", style="bold")
+    text.rstrip()
     return text
 
 
