@@ -17,7 +17,7 @@ import msgspec
 
 from coderun.agent.environment import LOGIN_VARIABLES, NETWORK_VARIABLES
 from coderun.app.checks import CheckCommand, LocalChecks
-from coderun.app.configuration import Configuration, read_configuration
+from coderun.app.configuration import Configuration, read_configuration, run_settings
 from coderun.app.controller import Controller
 from coderun.app.logs import log_to
 from coderun.app.places import ask_git, find_base_branch, find_repository, find_state_folder
@@ -33,9 +33,8 @@ from coderun.model.repository import parse_repository
 from coderun.model.roster import Agent, Roster
 from coderun.pipeline.definition import Pipeline
 from coderun.pipeline.facts import Rules
-from coderun.plan.order import ForgeRef, Limits, RunOrder
+from coderun.plan.order import ForgeRef, RunOrder
 from coderun.plan.plan import workspace_of
-from coderun.plan.settings import RunSettings
 from coderun.reconcile.coderun import CodeRunReconciler
 from coderun.reconcile.play import PlayReconciler, PlaySettings
 from coderun.reconcile.view import View
@@ -193,16 +192,8 @@ class LocalSystem:
         limits = config.limits
         roster = self.roster()
         view = View()
-        settings = RunSettings(
-            forge=ForgeRef(kind="local", location=str(self.forge.folder), repository=str(self.forge.repository)),
-            limits=Limits(
-                timeout=limits.run_timeout_seconds,
-                grace=limits.stop_grace_seconds,
-                checks_grace=config.checks_grace_seconds,
-            ),
-            keep_finished_days=limits.keep_finished_runs_days,
-            parallel_runs=limits.parallel_runs,
-        )
+        forge = ForgeRef(kind="local", location=str(self.forge.folder), repository=str(self.forge.repository))
+        settings = run_settings(self.configuration, forge)
         rules = Rules(
             attempts=limits.attempts,
             backoff=limits.retry_backoff_seconds,
