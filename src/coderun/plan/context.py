@@ -242,7 +242,7 @@ VARIABLES: Final[tuple[Variable, ...]] = (
     _var("api_key_secret_name", "text", "–", "always empty: keys do not pass through templates", _nothing),
     _var("api_key_secret_key", "text", "–", "always empty, as above", _nothing),
     _var("remote_tools", "list of texts", _OVERLAY, "remote MCP tools of this run", "tools.remote"),
-    _var("local_tools", "list of texts", _OVERLAY, "local MCP servers of this run, by name", "tools.servers"),
+    _var("local_tools", "list of texts", _OVERLAY, "local MCP servers of this run, by name", lambda s: list(s.tools.servers)),
     _var(
         "tool_config",
         "text",
