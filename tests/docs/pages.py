@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 ROOT: Final = Path(__file__).parents[2]
-PAGES: Final = ("README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "CHANGELOG.md") + tuple(
-    sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md"))
-)
+_DOCS = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md"))
+PAGES: Final = ("README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "CHANGELOG.md", *_DOCS)
 _FENCE = re.compile(r"^(?P<ticks>`{3,})(?P<language>\w*)\s*$")
 
 

@@ -1,7 +1,8 @@
-"""Whatever the pages show is true: links lead somewhere, examples are read by what reads them, excerpts look like the real thing."""
+"""Whatever the pages show is true: links lead somewhere, examples are read by what reads them, excerpts are drawn like that."""
 
 import json
 import re
+import time
 import tomllib
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -186,8 +187,18 @@ def wait(message: str, seconds: int) -> Waiting:
     return Waiting(kind="run", message=message, since=AT - timedelta(seconds=seconds))
 
 
-def test_the_live_view_in_the_readme_is_what_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TZ", "UTC")
+@pytest.fixture
+def in_utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """This machine's clock shows UTC."""
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "UTC")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("in_utc")
+def test_the_live_view_in_the_readme_is_what_is_drawn() -> None:
     excerpt = marked("README.md", "excerpt: live").text
     decisions = excerpt.rstrip("\n").rpartition("\n\n")[2].splitlines()
     plays = [
