@@ -18,14 +18,13 @@ from types import TracebackType
 from typing import Any, Self
 
 from aiohttp import web
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 from tests.fakes.github import events
 from tests.fakes.github.auth import mint
 from tests.fakes.github.faults import Fault, FaultKind, WebhookFault, WebhookFaultKind
 from tests.fakes.github.git import Bare
 from tests.fakes.github.git_http import install_hook
 from tests.fakes.github.people import People
+from tests.fakes.github.registration import register
 from tests.fakes.github.routes import ROUTES
 from tests.fakes.github.server import Server
 from tests.fakes.github.state import Account, App, Hook, Installation, Pull, Repo, Ruleset, Token
@@ -44,7 +43,6 @@ EVENTS = (
     "push",
     "status",
 )
-_KEY_BITS = 2048
 
 
 class MadeApp:
@@ -211,27 +209,17 @@ class FakeGitHub:
         webhook_secret: str = "",
     ) -> MadeApp:
         """An App with a new key, not installed anywhere yet."""
-        key = rsa.generate_private_key(public_exponent=65537, key_size=_KEY_BITS)
-        slug, number = slug or name.lower().replace(" ", "-"), self.world.new_id()
-        hook = Hook(id=self.world.new_id(), url=webhook_url, secret=webhook_secret, target_id=number)
-        app = App(
-            id=number,
-            slug=slug,
-            name=name,
-            client_id=f"Iv23li{number:014d}",
-            owner=self.add_organization(owner),
-            bot=self.world.add_account(f"{slug}[bot]", "Bot"),
-            public_key=key.public_key(),
+        app, key = register(
+            self.world,
+            self.add_organization(owner),
+            name,
+            slug=slug or "",
             permissions=dict(permissions or {}),
-            events=list(subscribed),
-            hook=hook,
-            created_at=self.world.clock(),
+            events=subscribed,
+            url=webhook_url,
+            secret=webhook_secret,
         )
-        self.world.apps.append(app)
-        pem = key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
-        )
-        return MadeApp(app, pem.decode())
+        return MadeApp(app, key)
 
     def install(self, made: MadeApp, login: str, *, repos: Iterable[str] | None = None) -> Installation:
         """Installs an App on an account, for all its repositories or the named ones."""

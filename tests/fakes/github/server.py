@@ -14,6 +14,7 @@ from tests.fakes.github.call import Answer, Call, Route, Who
 from tests.fakes.github.errors import ApiError, not_found
 from tests.fakes.github.faults import Fault, FaultKind, Faults, RateLimits
 from tests.fakes.github.git_http import GitHttp
+from tests.fakes.github.registration import ManifestPage
 from tests.fakes.github.state import Repo
 from tests.fakes.github.webhooks import Webhooks
 from tests.fakes.github.world import World
@@ -45,6 +46,9 @@ class Server:
         git = GitHttp(self._world)
         application.router.add_get(_GIT, git.handle)
         application.router.add_post(_GIT, git.handle)
+        page = ManifestPage(self._world)
+        for place in ("/settings/apps/new", "/organizations/{org}/settings/apps/new"):
+            application.router.add_post(place, page.handle)
         for route in sorted(self._routes, key=lambda route: -len(route.path.split("/"))):
             for prefix in ("", "/api/v3"):
                 place = re.sub(r"\{(\w+)\}", _pattern, route.path)
@@ -177,6 +181,8 @@ def _usual() -> dict[str, str]:
 
 
 def _encode(body: Any) -> bytes:
+    if isinstance(body, bytes):
+        return body
     return body.encode() if isinstance(body, str) else json.dumps(body, separators=(",", ":")).encode()
 
 

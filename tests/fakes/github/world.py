@@ -38,6 +38,7 @@ class World:
     tokens: dict[str, Token] = field(default_factory=dict)
     send: Sender = _deaf
     redirects: dict[str, Repo] = field(default_factory=dict)
+    manifests: dict[str, dict[str, Any]] = field(default_factory=dict)
     _ids: Iterable[int] = field(default_factory=lambda: itertools.count(1001))
 
     @property

@@ -237,3 +237,27 @@ async def test_files_are_read_and_written(desk: Desk) -> None:
     assert (await bot.get(f"/repos/{REPO}/contents/nothing")).status == 404
     compared = (await bot.get(f"/repos/{REPO}/compare/main~1...main")).status
     assert compared == 404
+
+
+async def test_texts_that_are_too_long_are_refused(desk: Desk) -> None:
+    number, bot = await desk.pull("work"), desk.bot()
+    reply = await bot.post(f"/repos/{REPO}/issues/{number}/comments", {"body": "x" * 65537})
+    assert (reply.status, reply.message) == (422, "Validation Failed body is too long (maximum is 65536 characters)")
+
+
+async def test_a_blob_comes_raw(desk: Desk) -> None:
+    number, bot = await desk.pull("work"), desk.bot()
+    sha = (await bot.get(f"{PULLS}/{number}/files")).body[0]["sha"]
+    assert (await bot.get(f"/repos/{REPO}/git/blobs/{sha}", Accept="application/vnd.github.raw+json")).body == "work\n"
+    assert (await bot.get(f"/repos/{REPO}/git/blobs/{'0' * 40}")).status == 404
+
+
+async def test_the_activity_is_paged_by_cursor(desk: Desk) -> None:
+    for branch in ("a", "b", "c"):
+        await desk.github.people.commit(REPO, branch, "x.txt", "1\n", "ada")
+    bot, place, seen = desk.bot(), f"/repos/{REPO}/activity?per_page=2", []
+    while place:
+        reply = await bot.get(place)
+        seen.append([one["ref"] for one in reply.body])
+        place = reply.headers.get("link", "").partition("<")[2].partition(">")[0]
+    assert seen == [["refs/heads/c", "refs/heads/b"], ["refs/heads/a"]]

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 import pytest
+from tests.fakes.github.registration import take_manifest
 from tests.fakes.github.routes import ROUTES
 from tests.integration.fakegithub.desk import REPO, Client, Desk
 from tests.integration.fakegithub.schemas.official import Official, UnavailableError, extracted
@@ -72,6 +73,8 @@ async def _apps(desk: Desk) -> None:
     listed = await app.get("/app/hook/deliveries")
     await app.get(f"/app/hook/deliveries/{listed.body[0]['id']}")
     await app.post(f"/app/hook/deliveries/{listed.body[0]['id']}/attempts")
+    await desk.client.post(f"/app-manifests/{take_manifest(desk.github.world, {'name': 'Made Here'}, '5dlabs')}/conversions")
+    await desk.client.post("/app-manifests/none/conversions")
     desk.github.suspend(desk.installation)
     await app.get(f"/app/installations/{number}")
     desk.github.unsuspend(desk.installation)
@@ -96,6 +99,7 @@ async def _code(desk: Desk, bot: Client) -> None:
     written = {"message": "Add", "content": "aGk=", "branch": "side"}
     await bot.ask("PUT", f"{root}/contents/docs/new.txt", written)
     found = (await bot.get(f"{root}/contents/docs/new.txt?ref=side")).body
+    await bot.get(f"{root}/git/blobs/{found['sha']}")
     await bot.ask("PUT", f"{root}/contents/docs/new.txt", {**written, "content": "aG8=", "sha": found["sha"]})
     gets = [
         "",

@@ -1,5 +1,9 @@
 """App JWTs and installation tokens of the fake: what is refused, and in which words."""
 
+import json
+from urllib.parse import parse_qs, urlsplit
+
+import aiohttp
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -119,3 +123,25 @@ async def test_an_app_that_is_not_installed_finds_no_installation(desk: Desk) ->
 async def test_an_unknown_token_is_nobody(desk: Desk) -> None:
     reply = await desk.client.as_("ghs_nobody").get(f"/repos/{REPO}")
     assert (reply.status, reply.message) == (401, "Bad credentials")
+
+
+async def test_a_manifest_becomes_an_app_once(desk: Desk) -> None:
+    manifest = {
+        "name": "Demo Tess",
+        "redirect_url": "http://127.0.0.1:9/done",
+        "hook_attributes": {"url": desk.door.url},
+        "default_permissions": {"contents": "read"},
+        "default_events": ["push"],
+    }
+    page = f"{desk.github.url}/organizations/5dlabs/settings/apps/new?state=s1"
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(page, data={"manifest": json.dumps(manifest)}, allow_redirects=False) as sent,
+    ):
+        assert sent.status == 302
+        query = parse_qs(urlsplit(sent.headers["Location"]).query)
+    assert query["state"] == ["s1"]
+    made = await desk.client.post(f"/app-manifests/{query['code'][0]}/conversions")
+    assert (made.status, made.body["slug"], made.body["permissions"]["contents"]) == (201, "demo-tess", "read")
+    assert made.body["pem"].startswith("-----BEGIN RSA PRIVATE KEY-----")
+    assert (await desk.client.post(f"/app-manifests/{query['code'][0]}/conversions")).status == 404
