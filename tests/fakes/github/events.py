@@ -82,7 +82,7 @@ def status(world: World, repo: Repo, one: Status, commit: Commit, branches: list
 
 
 def check_run(world: World, repo: Repo, action: str, one: CheckRun, branch: str | None) -> None:
-    """`check_run`, and `check_suite.completed` beside its end."""
+    """`check_run`; suites are told inside it, not by events of their own."""
     told = checks.check_run(world, repo, one)
     suite = {
         "id": checks.suite_id(one),

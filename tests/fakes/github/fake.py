@@ -183,9 +183,12 @@ class FakeGitHub:
         return repo
 
     async def delete_repo(self, full_name: str) -> None:
-        """Takes a repository away, its files too."""
+        """Takes a repository away, its files too; pull requests from it stay, without a head repository."""
         repo = self.repo(full_name)
         self.world.repos.remove(repo)
+        for pull in [pull for other in self.world.repos for pull in other.pulls.values()]:
+            if pull.head_repo is repo:
+                pull.head_repo = None
         shutil.rmtree(repo.git.path)
 
     def transfer(self, full_name: str, new_name: str) -> None:

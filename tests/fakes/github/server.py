@@ -43,7 +43,7 @@ class Server:
     def application(self) -> web.Application:
         """The aiohttp application: REST at the root and below `/api/v3`, git beside it."""
         application = web.Application(client_max_size=MAX_BODY)
-        git = GitHttp(self._world)
+        git = GitHttp(self._world, self.faults)
         application.router.add_get(_GIT, git.handle)
         application.router.add_post(_GIT, git.handle)
         page = ManifestPage(self._world)
@@ -128,15 +128,16 @@ class Server:
                     request.transport.close()
                 return web.Response(status=500)
             case FaultKind.ERROR:
-                self._note(request, None, Caller(), fault.status, None)
-                return web.json_response({"message": "Server Error"}, status=fault.status, headers=_usual())
+                self._note(request, None, Caller(), fault.status or 500, None)
+                return web.json_response({"message": "Server Error"}, status=fault.status or 500, headers=_usual())
             case FaultKind.PRIMARY_LIMIT:
                 return self._limited(request)
             case FaultKind.SECONDARY_LIMIT:
                 again = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
                 text = "You have exceeded a secondary rate limit. Please wait a few minutes before you try again."
-                self._note(request, None, Caller(), 403, None)
-                return web.json_response(ApiError(403, text).body(), status=403, headers={**_usual(), **again})
+                status = fault.status or 403
+                self._note(request, None, Caller(), status, None)
+                return web.json_response(ApiError(status, text).body(), status=status, headers={**_usual(), **again})
 
     def _limited(self, request: web.Request) -> web.StreamResponse:
         try:

@@ -1,5 +1,7 @@
 """git over HTTP against the fake."""
 
+from random import Random
+
 from tests.integration.fakegithub.desk import REPO, Desk, git, work_tree, write
 
 
@@ -143,7 +145,29 @@ async def test_a_transferred_repository_answers_at_its_new_place(desk: Desk) -> 
 
 async def test_a_push_of_thirty_megabytes_arrives(desk: Desk) -> None:
     token, clone = desk.token(), await work_tree(desk.folder / "big")
-    big = "".join(f"{number * 2654435761 % 2**64:020d}" for number in range(300_000))
-    await write(clone, "big.txt", big)
+    (clone / "big.bin").write_bytes(Random(1).randbytes(30 * 1024 * 1024))
+    await git("add", "big.bin", cwd=clone)
+    await git("commit", "-q", "-m", "Grow", cwd=clone)
     ended = await git("push", "-q", desk.remote, "HEAD:refs/heads/big", token=token, cwd=clone)
     assert ended == (0, "")
+    assert [one.ref for one in desk.github.repo(REPO).activity] == ["refs/heads/big"]
+
+
+async def test_git_meets_faults_of_its_own(desk: Desk) -> None:
+    token = desk.token()
+    desk.github.fault("error", status=502, git=True)
+    desk.github.fault("cut", git=True, path="info/refs")
+    assert (await desk.bot().get(f"/repos/{REPO}")).status == 200
+    assert "502" in (await git("ls-remote", desk.remote, token=token)).text
+    assert "Empty reply from server" in (await git("ls-remote", desk.remote, token=token)).text
+    assert (await git("ls-remote", desk.remote, token=token)).code == 0
+
+
+async def test_a_pull_request_outlives_its_fork(desk: Desk) -> None:
+    await desk.github.fork(REPO, "eve")
+    await desk.github.people.commit("eve/demo", "work", "eve.txt", "1\n", "eve")
+    pull = await desk.github.people.open_pull(REPO, "eve", title="From afar", head="eve:work")
+    await desk.github.delete_repo("eve/demo")
+    body = (await desk.bot().get(f"/repos/{REPO}/pulls/{pull.number}")).body
+    assert (body["head"]["repo"], body["head"]["label"]) == (None, "eve:work")
+    assert (await desk.bot().ask("PUT", f"/repos/{REPO}/pulls/{pull.number}/merge", {})).status == 200
