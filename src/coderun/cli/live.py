@@ -167,13 +167,17 @@ def _rest(plays: Sequence[Play]) -> str:
 
 
 def _last_decisions(plays: Sequence[Play], limit: int) -> list[str]:
-    """The newest decisions of all plays, oldest first."""
+    """The newest decisions of all plays, oldest first; those of one pass in the order they were made."""
     newest = nlargest(
         limit,
-        ((entry.at, play.spec.task_id, entry) for play in plays for entry in play.status.history[-limit:]),
-        key=lambda e: e[:2],
+        (
+            (entry.at, play.spec.task_id, number, entry)
+            for play in plays
+            for number, entry in enumerate(play.status.history[-limit:])
+        ),
+        key=lambda row: row[:3],
     )
-    return [f"{clock_text(at)} task {task} {_told(entry, 140)}" for at, task, entry in reversed(newest)]
+    return [f"{clock_text(at)} task {task} {_told(entry, 140)}" for at, task, _, entry in reversed(newest)]
 
 
 def _told(entry: HistoryEntry, limit: int | None = None) -> str:

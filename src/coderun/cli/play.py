@@ -107,7 +107,7 @@ async def _hand_over(system: "LocalSystem") -> None:
     from coderun.app.background import ensure_controller
 
     holder = await ensure_controller(system)
-    say(f"handed over to the controller ({holder}); `coderun watch` follows it")
+    say(f"handed over to the controller ({safe(holder)}); `coderun watch` follows it, `coderun up --stop` ends it")
 
 
 def _announce(submitted: "list[Submitted]") -> None:

@@ -46,16 +46,16 @@ def command(
     elif output is Output.NAME:
         say(safe(told.play))
     else:
-        _print(told)
+        say("\n".join(lines_of(told)))
     if history and output is Output.TABLE:
         say("\ndecisions, oldest first:")
         for entry in found.status.history:
             say(f"  {entry.at.astimezone():%Y-%m-%d %H:%M:%S}  {safe(entry.reason)}: {safe(entry.message)}")
 
 
-def _print(told: "Explanation") -> None:
-    stage = f", stage {told.stage}, iteration {told.iteration}" if told.stage else ""
-    say(f"{safe(told.play)} (task {told.task_id}): {told.phase}{stage}")
+def lines_of(told: "Explanation") -> list[str]:
+    """An explanation as people read it: a heading, then a line for each thing that is known."""
+    stage = f", stage {safe(told.stage)}, iteration {told.iteration}" if told.stage else ""
     rows = {
         "waits for": told.waits_for,
         "reason": told.reason,
@@ -66,9 +66,8 @@ def _print(told: "Explanation") -> None:
         "runs": told.run,
         "controller": told.controller or "none",
     }
-    for name, text in rows.items():
-        if text:
-            say(f"  {name + ':':<12} {safe(text)}")
+    heading = f"{safe(told.play)} (task {told.task_id}): {told.phase}{stage}"
+    return [heading, *(f"  {name + ':':<12} {safe(text)}" for name, text in rows.items() if text)]
 
 
 def _at(what: str, at: "datetime | None") -> str:

@@ -180,5 +180,10 @@ def test_a_second_up_says_who_is_the_controller(place: Place, terminals: list[Te
     second = coderun(place, terminals, "up")
     assert second.ended() == 6
     assert f"{first.process.pid}" in second.text
-    first.process.send_signal(signal.SIGINT)
-    assert first.ended() == 130
+    stopping = coderun(place, terminals, "up", "--stop")
+    assert stopping.ended() == 0
+    assert f"the controller (pid {first.process.pid}, coderun up, since " in stopping.text
+    assert first.ended() == -signal.SIGTERM
+    again = coderun(place, terminals, "up", "--stop")
+    assert again.ended() == 0
+    assert "no controller is running" in again.text

@@ -191,7 +191,10 @@ def test_what_makes_no_sense_is_refused(repository: Path, words: tuple[str, ...]
     ("text", "message"),
     [
         ("kind: Play\nmetadata: {name: p}\nspec: {taskId: 1, service: s, repositoryUrl: a/b}\n", "its kind is 'Play'"),
-        ("kind: CodeRun\nmetadata: {name: p}\nspec: {taskId: x, service: s, repositoryUrl: a/b}\n", "spec.taskId: expected int"),
+        (
+            "kind: CodeRun\nmetadata: {name: p}\nspec: {taskId: x, service: s, repositoryUrl: a/b}\n",
+            "spec.taskId: expected int",
+        ),
         ("]", "run.yaml:1:1"),
     ],
 )

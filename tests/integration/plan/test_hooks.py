@@ -1,4 +1,4 @@
-"""The rendered hooks with real bash in real repositories: what they commit, what they leave, and when they send the agent back."""
+"""The rendered hooks with real bash in real repositories: what they commit, what they leave, when they send the agent back."""
 
 import json
 import os
@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
+from tests.unit.plan.samples import EVERYBODY, MINIMAL, full_run
 
 from coderun.plan.plan import plan
 from coderun.plan.settings import CheckNote
-from tests.unit.plan.samples import EVERYBODY, MINIMAL, full_run
 
 BACK = 2
 
@@ -214,7 +214,12 @@ def test_without_a_place_for_its_state_a_hook_does_nothing(world: World) -> None
     made = plan(full_run("rex", base_branch="main"), EVERYBODY, MINIMAL, attempt=1)
     environment = {name: value for name, value in world.environment.items() if not name.startswith("CODERUN_")}
     done = subprocess.run(
-        ["bash", "-c", made.files["hooks-stop-commit.sh"]], cwd=world.tree, env=environment, capture_output=True, text=True, check=False
+        ["bash", "-c", made.files["hooks-stop-commit.sh"]],
+        cwd=world.tree,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert (done.returncode, "it does nothing" in done.stderr) == (0, True)
     assert world.committed() == []
@@ -343,7 +348,8 @@ def test_the_documents_of_a_task_are_committed_once_all_three_are_there(world: W
 
 
 @pytest.mark.parametrize(
-    "path", ["README.md", f"{DOCS}/notes.md", ".taskmaster/docs/task-x/task.md", "../outside/task.md", "", "$(touch PWNED)/task.md"]
+    "path",
+    ["README.md", f"{DOCS}/notes.md", ".taskmaster/docs/task-x/task.md", "../outside/task.md", "", "$(touch PWNED)/task.md"],
 )
 def test_other_files_commit_nothing_and_never_fail_the_agent(world: World, path: str) -> None:
     for name in ("task.md", "prompt.md", "acceptance-criteria.md"):

@@ -1,4 +1,4 @@
-"""Every packaged template for every agent: strict, valid JSON, valid and clean shell, and nothing of a stranger's text is run."""
+"""Every packaged template for every agent: strict, valid JSON, clean shell, and nothing of a stranger's text is run."""
 
 import json
 import os
@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from msgspec.structs import replace
+from tests.unit.plan.samples import EVERYBODY, FULL, HOSTILE, MINIMAL, PACKAGED, full_run, minimal_run
 
 from coderun.app.templates import packaged_templates
 from coderun.model.coderun import CodeRun
@@ -17,8 +19,6 @@ from coderun.plan.order import RunPlan
 from coderun.plan.plan import plan
 from coderun.plan.settings import CheckNote, RunSettings
 from coderun.plan.templates import Kind
-from msgspec.structs import replace
-from tests.unit.plan.samples import EVERYBODY, FULL, HOSTILE, MINIMAL, PACKAGED, full_run, minimal_run
 
 HOSTILE_CHECK = CheckNote(name=HOSTILE, command=("true", HOSTILE, "-x", "$(touch PWNED)"))
 HOSTILE_SETTINGS = replace(FULL, checks=(HOSTILE_CHECK,))
@@ -54,7 +54,9 @@ def test_every_packaged_template_makes_a_file_or_is_a_part_of_one() -> None:
     choices = [choice for agent in EVERYBODY.agents for kind in Kind for choice in PACKAGED.choices(agent, kind).values()]
     used = {choice.template.key for choice in choices if choice.template is not None}
     parts = {text.key for text in packaged_templates() if text.key.startswith("partials/")}
-    called = {partial for choice in choices if choice.template is not None for partial in PACKAGED.used(choice.template).partials}
+    called = {
+        partial for choice in choices if choice.template is not None for partial in PACKAGED.used(choice.template).partials
+    }
     assert {text.key for text in packaged_templates()} == used | parts
     assert {f"packaged {key}.hbs" for key in parts} <= called
 
@@ -99,7 +101,12 @@ def test_shellcheck_has_nothing_to_say(agent: str, kind: str, shellcheck: str, t
 def test_no_text_of_a_stranger_is_run_by_any_script(agent: str, tmp_path: Path) -> None:
     folder, state = tmp_path / "project", tmp_path / "state"
     folder.mkdir()
-    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "CODERUN_HOOK_STATE": str(state), "GIT_CONFIG_NOSYSTEM": "1"}
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+        "CODERUN_HOOK_STATE": str(state),
+        "GIT_CONFIG_NOSYSTEM": "1",
+    }
     identity = {f"GIT_{who}_{what}": "a@b" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
     environment |= {**identity, "CODERUN_RESULT": str(tmp_path / "result.json"), "CODERUN_FILES": str(tmp_path)}
     subprocess.run(["git", "init", "-q", "-b", "main", "."], cwd=folder, env=environment, check=True)
@@ -174,7 +181,8 @@ def test_the_hooks_that_make_sense_for_a_run_are_wired(agent: str, checks: bool,
 
 def test_who_may_only_review_is_not_allowed_to_edit() -> None:
     allowed = {
-        agent: set(json.loads(PLANS[f"{agent}-full-1"].files["settings.json"])["permissions"]["allow"]) for agent in ("rex", "tess")
+        agent: set(json.loads(PLANS[f"{agent}-full-1"].files["settings.json"])["permissions"]["allow"])
+        for agent in ("rex", "tess")
     }
     assert {"Edit", "Write"} <= allowed["rex"]
     assert not {"Edit", "Write", "NotebookEdit"} & allowed["tess"]

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from rich.console import Console
 
 from coderun.app.configuration import packaged_text
@@ -70,6 +71,14 @@ def test_a_play_is_drawn_with_its_stages_its_pull_request_and_what_it_waits_for(
         "task 3 RunCreated: decision 0 Sell tea",
         "task 3 RunCreated: decision 1 Sell tea",
     ]
+
+
+def test_decisions_of_one_pass_stay_in_the_order_they_were_made() -> None:
+    both = play(1, title="t")
+    for reason in ("HeadMoved", "StagePassed", "RunCreated"):
+        both = replace(both, status=with_history(both.status, HistoryEntry(at=NOW, reason=reason, message="m")))
+    lines = shown([both], 120).splitlines()[-3:]
+    assert [line.split()[3] for line in lines] == ["HeadMoved:", "StagePassed:", "RunCreated:"]
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ FULL = RunSettings(
     tool_server=ToolServer(url="http://tools:3000/mcp"),
     checks=(
         CheckNote(name="unit tests", command=("python3", "-m", "pytest", "-k", "a b")),
-        CheckNote(name="spelling", command=("sh", "-c", "echo \"$HOME\" && true"), required=False, timeout=30),
+        CheckNote(name="spelling", command=("sh", "-c", 'echo "$HOME" && true'), required=False, timeout=30),
     ),
 )
 EVIDENCE = {
@@ -78,7 +78,9 @@ def full_run(agent: str, text: str = "Sell tea", **more: Any) -> CodeRun:
         "cli_config": CliConfig(cli_type="claude", model=text),
         **more,
     }
-    annotations = {ANNOTATION_TOOLS: '{"localServers": {"git": {"enabled": true}, "notes": {"command": "notes", "args": [], "tools": []}}}'}
+    annotations = {
+        ANNOTATION_TOOLS: '{"localServers": {"git": {"enabled": true}, "notes": {"command": "notes", "args": [], "tools": []}}}'
+    }
     metadata = ObjectMeta(name=f"run-7-{agent}", labels={LABEL_PLAY: "play-shop-7"}, annotations=annotations)
     return CodeRun(metadata=metadata, spec=CodeRunSpec(**spec))
 

@@ -4,18 +4,50 @@ import json
 from typing import Any
 
 import pytest
+from tests.unit.plan.samples import EVERYBODY, FULL, HOSTILE, MINIMAL, context_of, full_run, minimal_run, subject_of
 
 from coderun.plan.context import VARIABLES, build_context, top_level_names
 from coderun.plan.settings import RunSettings
-from tests.unit.plan.samples import EVERYBODY, FULL, HOSTILE, MINIMAL, context_of, full_run, minimal_run, subject_of
 
-THEIRS = (
-    "task_id service repository_url docs_repository_url docs_branch working_directory continue_session overwrite_memory "
-    "docs_project_directory github_app model context_version attempts retry.is_retry service_name task_title workflow_name "
-    "workflow.name user_requested docsRepositoryUrl agent_tools_override permissions.allow permissions.deny telemetry.enabled "
-    "remote_tools local_tools tool_config hook_scripts api_key_secret_name api_key_secret_key source_branch include_codebase "
-    "toolman_catalog_markdown total_tool_count generated_timestamp toolman_catalog.local toolman_catalog.remote"
-).split()
+THEIRS = [
+    "task_id",
+    "service",
+    "repository_url",
+    "docs_repository_url",
+    "docs_branch",
+    "working_directory",
+    "continue_session",
+    "overwrite_memory",
+    "docs_project_directory",
+    "github_app",
+    "model",
+    "context_version",
+    "attempts",
+    "retry.is_retry",
+    "service_name",
+    "task_title",
+    "workflow_name",
+    "workflow.name",
+    "user_requested",
+    "docsRepositoryUrl",
+    "agent_tools_override",
+    "permissions.allow",
+    "permissions.deny",
+    "telemetry.enabled",
+    "remote_tools",
+    "local_tools",
+    "tool_config",
+    "hook_scripts",
+    "api_key_secret_name",
+    "api_key_secret_key",
+    "source_branch",
+    "include_codebase",
+    "toolman_catalog_markdown",
+    "total_tool_count",
+    "generated_timestamp",
+    "toolman_catalog.local",
+    "toolman_catalog.remote",
+]
 TYPES: dict[str, tuple[type, ...]] = {
     "number": (int, float),
     "text": (str,),
@@ -47,10 +79,9 @@ def test_every_variable_is_there_and_of_its_type(agent: str, settings: RunSettin
         assert set(context) == top_level_names()
         for variable in VARIABLES:
             value = at(context, variable.name)
-            assert isinstance(value, TYPES[variable.type]), variable.name
-            assert isinstance(value, bool) == (variable.type == "true or false"), variable.name
+            assert type(value) in TYPES[variable.type], variable.name
             if variable.type == "list of texts":
-                assert all(isinstance(item, str) for item in value), variable.name
+                assert {type(item) for item in value} <= {str}, variable.name
         json.dumps(context)
 
 
@@ -65,7 +96,8 @@ def test_the_same_run_has_the_same_context_every_time() -> None:
 
 
 @pytest.mark.parametrize(
-    ("written", "seen"), [("rex", "5DLabs-Rex"), ("5dlabs-rex[bot]", "5DLabs-Rex"), ("5DLabs-Rex", "5DLabs-Rex"), ("zoe", "zoe")]
+    ("written", "seen"),
+    [("rex", "5DLabs-Rex"), ("5dlabs-rex[bot]", "5DLabs-Rex"), ("5DLabs-Rex", "5DLabs-Rex"), ("zoe", "zoe")],
 )
 def test_the_app_is_spelt_as_the_roster_spells_it(written: str, seen: str) -> None:
     assert context_of(minimal_run(written))["github_app"] == seen

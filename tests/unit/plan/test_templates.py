@@ -1,12 +1,12 @@
 """Which template makes which file, and what is said of templates that are wrong."""
 
 import pytest
+from tests.unit.plan.samples import EVERYBODY, FORGE, FULL, PACKAGED, context_of, full_run, minimal_run, with_users
 
 from coderun.model.errors import InvalidCodeRunError
 from coderun.plan.plan import plan
 from coderun.plan.settings import RunSettings
 from coderun.plan.templates import MAX_FILE_BYTES, MAX_TOTAL_BYTES, Kind, Rendered, TemplateSet, template_key
-from tests.unit.plan.samples import EVERYBODY, FORGE, FULL, PACKAGED, context_of, full_run, minimal_run, with_users
 
 CODE_FILES = {
     "AGENTS.md",
@@ -132,12 +132,12 @@ def test_a_users_partial_takes_the_place_of_a_packaged_one_in_every_template() -
     ("text", "message"),
     [
         ("a\n  {{task_idd}}\n", ".coderun/templates/code/claude.md.hbs:2:5: unknown variable 'task_idd'"),
-        ("{{#if (eq githubapp \"x\")}}{{/if}}", ".coderun/templates/code/claude.md.hbs:1:11: unknown variable 'githubapp'"),
+        ('{{#if (eq githubapp "x")}}{{/if}}', ".coderun/templates/code/claude.md.hbs:1:11: unknown variable 'githubapp'"),
         ("{{#if x}}\ny", ".coderun/templates/code/claude.md.hbs:1:1: unclosed block {{#if}}"),
         ("\n{{> nope}}", ".coderun/templates/code/claude.md.hbs:2:"),
         ("{{shout task_id}}", ".coderun/templates/code/claude.md.hbs:1:1: unknown helper 'shout'"),
         ("{{task.ttle}}", ".coderun/templates/code/claude.md.hbs:1:3: missing variable 'task.ttle'"),
-        ("{{> \"partials/mine\"}}", ".coderun/templates/partials/mine.hbs:1:3: missing variable 'nothing'"),
+        ('{{> "partials/mine"}}', ".coderun/templates/partials/mine.hbs:1:3: missing variable 'nothing'"),
     ],
 )
 def test_what_a_template_of_the_user_gets_wrong_is_named_with_its_place(text: str, message: str) -> None:
@@ -215,16 +215,18 @@ def test_templates_branch_on_the_app_and_on_capabilities(agent: str, by_app: str
 def test_expressions_of_github_actions_come_out_whole() -> None:
     made = rendered({"code/hooks/ci.sh": "echo '${{ github.actor }}' ${{ secrets.GITHUB_TOKEN }} ${{task_id}}"})
     assert made.files["hooks-ci.sh"] == "echo '${{ github.actor }}' ${{ secrets.GITHUB_TOKEN }} $7"
-    assert '"${{ github.actor }}"' in PACKAGED.render(PACKAGED.choices("rex", Kind.CODE), context_of(full_run("rex"))).files[
-        "github-guidelines.md"
-    ]
+    assert (
+        '"${{ github.actor }}"'
+        in PACKAGED.render(PACKAGED.choices("rex", Kind.CODE), context_of(full_run("rex"))).files["github-guidelines.md"]
+    )
 
 
 def test_a_template_of_the_system_before_renders() -> None:
     theirs = (
-        "{{!-- memory --}}\n{{#if task_id}}Task {{task_id}} of {{service}}{{/if}} on \"{{#if docs_branch}}{{docs_branch}}"
-        "{{else}}main{{/if}}\"\n{{#each permissions.allow}}\n{{this}}{{#unless @last}},{{/unless}}\n{{/each}}\n"
-        "{{#if telemetry.enabled}}t{{/if}}{{#if retry.is_retry}}again{{/if}}{{docsRepositoryUrl}} {{workflow.name}}|{{attempts}}"
+        '{{!-- memory --}}\n{{#if task_id}}Task {{task_id}} of {{service}}{{/if}} on "{{#if docs_branch}}{{docs_branch}}'
+        '{{else}}main{{/if}}"\n{{#each permissions.allow}}\n{{this}}{{#unless @last}},{{/unless}}\n{{/each}}\n'
+        "{{#if telemetry.enabled}}t{{/if}}{{#if retry.is_retry}}again{{/if}}"
+        "{{docsRepositoryUrl}} {{workflow.name}}|{{attempts}}"
     )
     made = rendered({"code/claude.md": theirs})
     assert made.problems == ()

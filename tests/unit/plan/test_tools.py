@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
+from tests.unit.plan.samples import minimal_run
 
 from coderun.model.coderun import CodeRun
 from coderun.model.errors import InvalidCodeRunError
 from coderun.model.roster import Agent, AgentTools
 from coderun.plan.tools import ANNOTATION_TOOLS, merge_objects, tools_of
-from tests.unit.plan.samples import minimal_run
 
-NOTES = {"command": "notes", "args": ["--all"], "tools": ["read"]}
+NOTES: dict[str, object] = {"command": "notes", "args": ["--all"], "tools": ["read"]}
 
 
 def agent(remote: tuple[str, ...] = (), **servers: dict[str, object]) -> Agent:
@@ -125,7 +125,7 @@ def test_what_cannot_be_merged_is_refused_by_name(overlay: Any, message: str) ->
 
 
 def test_a_local_tool_that_nobody_knows_is_refused() -> None:
-    with pytest.raises(InvalidCodeRunError, match="spec.localTools names 'gti'; did you mean 'git'"):
+    with pytest.raises(InvalidCodeRunError, match=r"spec\.localTools names 'gti'; did you mean 'git'"):
         tools_of(run(local_tools="gti"), agent())
 
 
