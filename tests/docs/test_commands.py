@@ -95,6 +95,7 @@ class World:
         self.tools = folder / "tools"
         self.repository = self.home / NAME
         self.cwd = self.home
+        self._started: list[subprocess.Popen[str]] = []
         for made in (self.repository, self.tools):
             made.mkdir(parents=True)
         example = marked("docs/agents.md", "example: my-agent.py").text
@@ -133,7 +134,7 @@ class World:
 
     def start(self, command: str) -> subprocess.Popen[str]:
         """Start a command as a shell of the reader's would, without a terminal."""
-        return subprocess.Popen(
+        started = subprocess.Popen(
             ["bash", "-c", f"cd {shlex.quote(str(self.cwd))} && {command}"],
             env=self.environment,
             stdin=subprocess.DEVNULL,
@@ -142,6 +143,8 @@ class World:
             text=True,
             start_new_session=True,
         )
+        self._started.append(started)
+        return started
 
     def type(self, step: Step) -> None:
         """Type a command, see how it ends, and wait for what must have happened before the next one."""
@@ -185,6 +188,9 @@ class World:
             return {pid for pid in processes if pid != os.getpid() and mark in _environment_of(pid)}
 
         end_all(of_this_world, grace=0)
+        for started in self._started:
+            if started.stdout is not None and not started.stdout.closed:
+                started.communicate()
 
 
 def _environment_of(pid: int) -> bytes:
