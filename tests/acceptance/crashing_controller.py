@@ -1,9 +1,11 @@
 """`coderun play --task 1` that is killed (SIGKILL, by itself) just before or just after its n-th write.
 
 The system is the one that `coderun play` and `coderun up` assemble, with a wrapper around store, forge and runtime that counts
-what changes something. Arguments: repository, at which write to die (`none`, `before:7`, `after:7`, or `before:` and the name of
-a write as it stands in the list), a file for the list of writes. It ends by itself once the play has ended and nothing of it is
-left to do.
+what changes something. Arguments: repository, at which write to die, a file for the list of writes.
+
+`before:7:2` dies before the seventh write of a leg, in the first one from leg 2 on that has so many; a leg begins with the
+creation of a run, the first one with the process. `none` never dies: it ends once the play has ended and nothing of it is left
+to do.
 """
 
 import asyncio
@@ -14,7 +16,9 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final, cast
 
-from coderun.app.follow import as_controller, follow_plays
+from tests.acceptance.kit import until_found
+
+from coderun.app.follow import Control, as_controller, follow_plays
 from coderun.app.local import LocalSystem, open_local
 from coderun.app.request import PlayRequest, request_plays
 from coderun.forge.local.forge import LocalForge
@@ -23,27 +27,35 @@ from coderun.store.sqlite import SqliteStore
 
 STORE: Final = ("create", "update", "update_status", "delete", "put_deliveries", "settle_deliveries", "forget_deliveries")
 FORGE: Final = ("add_label", "remove_label", "comment", "review", "merge", "set_checks", "issue_token", "revoke_token")
+OCCASIONS: Final = [(stage, iteration, 1) for iteration in (1, 2) for stage in ("implementation", "quality", "testing")]
+RUNS: Final = [f"play-shop-1-{stage}-{iteration}-{attempt}" for stage, iteration, attempt in OCCASIONS]
+LEGS: Final = {f"store.create({name} Pending)": leg for leg, name in enumerate(RUNS)}
 RUNTIME: Final = ("prepare", "start", "stop", "remove")
 
 
 class Fault:
-    """The n-th write, and on which side of it to die. Every write is noted in the list before it is made."""
+    """At which write of a leg to die, and on which side of it. Every write is noted in the list before it is made."""
 
     def __init__(self, wanted: str, listing: Path) -> None:
-        side, _, self._wanted = wanted.partition(":")
-        self._is_before = side == "before"
-        self._listing = os.open(listing, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        self._side, point, leg = wanted.split(":") if wanted != "none" else ("", "0", "0")
+        self._point, self._first_leg = int(point), int(leg)
+        self._listing = os.open(listing, os.O_WRONLY | os.O_TRUNC | os.O_CREAT, 0o600)
+        # A later life begins in the midst of a leg in which the one before it has died.
+        self._leg = 0 if self._first_leg == 0 else -1
         self._count = 0
 
     async def at(self, name: str, deed: Callable[[], Awaitable[Any]]) -> Any:
         """Do it, or die before or after it."""
         self._count += 1
-        is_meant = self._wanted in {str(self._count), name}
-        os.write(self._listing, f"{name}\n".encode())
-        if is_meant and self._is_before:
+        leg = LEGS.get(name, 0)
+        if leg:
+            self._leg, self._count = leg, 1
+        os.write(self._listing, f"{self._leg} {self._count} {name}\n".encode())
+        is_meant = self._leg >= self._first_leg and self._count == self._point
+        if is_meant and self._side == "before":
             os.kill(os.getpid(), signal.SIGKILL)
         done = await deed()
-        if is_meant:
+        if is_meant and self._side == "after":
             os.kill(os.getpid(), signal.SIGKILL)
         return done
 
@@ -92,8 +104,13 @@ async def play(repository: Path, fault: Fault) -> None:
         [asked] = await request_plays(system, PlayRequest(task=1))
         async with as_controller(system) as controlled:
             await follow_plays(system, [asked.name], lambda plays, now: None, until_person=False, control=controlled)
-            while controlled.own is not None and not controlled.own.is_idle:
-                await asyncio.sleep(0.01)
+            # The last events of the forge concern nobody any more, but they shall not be left lying about.
+            await until_found(lambda: _is_settled(system, controlled), "the rest to be done")
+
+
+async def _is_settled(system: LocalSystem, control: Control) -> bool:
+    busy = control.own is not None and not control.own.is_idle
+    return not busy and not await system.store.pending_deliveries()
 
 
 if __name__ == "__main__":

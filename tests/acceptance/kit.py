@@ -113,19 +113,22 @@ class Command:
         return self.process.returncode
 
 
-async def until(
-    holds: Callable[[], T | None] | Callable[[], Awaitable[T | None]],
-    what: str,
-    *,
-    within: float = DEADLINE,
-    tell: Callable[[], str] = str,
-) -> T:
+async def until(holds: Callable[[], T | None], what: str, *, within: float = DEADLINE, tell: Callable[[], str] = str) -> T:
     """Wait until `holds` gives something true, and give that back; `what` is said, and `tell` asked, when it never does."""
+
+    async def look() -> T | None:
+        return holds()
+
+    return await until_found(look, what, within=within, tell=tell)
+
+
+async def until_found(
+    look: Callable[[], Awaitable[T | None]], what: str, *, within: float = DEADLINE, tell: Callable[[], str] = str
+) -> T:
+    """The same where looking takes a while."""
     end = time.monotonic() + within
     while True:
-        found = holds()
-        if isinstance(found, Awaitable):
-            found = await found
+        found = await look()
         if found:
             return found
         if time.monotonic() > end:
@@ -379,7 +382,7 @@ class Place:
             found = await self.store.find(Play, labels={LABEL_TASK: str(number)})
             return found[0] if found and holds(found[0]) else None
 
-        return await until(look, f"task {number}: {what}", within=within, tell=self.tell)
+        return await until_found(look, f"task {number}: {what}", within=within, tell=self.tell)
 
     async def until_waits(self, reason: str, *, number: int = 1) -> Play:
         """Wait until the play waits for that reason."""

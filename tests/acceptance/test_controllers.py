@@ -2,7 +2,7 @@
 
 import signal
 
-from tests.acceptance.kit import Place, is_alive, task, until
+from tests.acceptance.kit import Place, is_alive, task, until, until_found
 
 from coderun.model.coderun import RunPhase
 from coderun.model.play import PlayPhase
@@ -25,7 +25,7 @@ async def test_a_second_play_hands_over_to_the_first_and_goes_on_when_that_one_i
     assert behind.status.waiting.message == "1 play(s) come first: play-shop-1"
     assert await place.controller_pid() == first.pid
     first.kill()
-    await until(lambda: _is_controller(place, second.pid), "the second to take over", tell=place.tell)
+    await until_found(lambda: _is_controller(place, second.pid), "the second to take over", tell=place.tell)
     place.release("go")
     assert await second.ended() == 0, second.said
     await place.look_away()
@@ -76,7 +76,7 @@ async def test_ctrl_c_leaves_the_agent_at_work_and_the_same_command_picks_it_up(
     assert "Traceback" not in first.said
     assert is_alive(agent.pid)
     second = place.start("play", "--task", "1", "--plain")
-    await until(lambda: _is_controller(place, second.pid), "the second to control", tell=place.tell)
+    await until_found(lambda: _is_controller(place, second.pid), "the second to control", tell=place.tell)
     place.release("go")
     assert await second.ended() == 0, second.said
     assert place.occasions() == [("implementation", 1, 1), ("quality", 1, 1), ("testing", 1, 1)]

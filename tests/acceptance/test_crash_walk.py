@@ -1,28 +1,30 @@
 """Kill -9 of the controller before and after every write of a whole play: it ends as it would have, and no agent runs twice.
 
-The play has three stages and a review that sends it back once, so six runs. It is walked in six legs, one a run: a leg begins
-with a copy of the user's world as it was just before the run was created. In each walk the controller of that world is killed
-at one write of the leg and started again; what comes of it is compared with a play that nobody killed.
+The play has three stages and a review that sends it back once, so six runs. Its writes fall into six legs, each from the
+creation of a run to that of the next. One walk takes one number and one side: in each leg the controller is killed before (or
+after) the write of that number and started again, six deaths in one play. What comes of it is compared with a play that nobody
+killed. All walks together visit every write of every leg on both sides.
 """
 
-import asyncio
 import signal
-import subprocess
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import pytest
-from tests.acceptance.kit import Place, task, until
+from tests.acceptance.crashing_controller import OCCASIONS
+from tests.acceptance.kit import Place, task
 
 from coderun.model.coderun import CodeRun
 
-OCCASIONS = [(stage, iteration, 1) for iteration in (1, 2) for stage in ("implementation", "quality", "testing")]
-RUNS = [f"play-shop-1-{stage}-{iteration}-{attempt}" for stage, iteration, attempt in OCCASIONS]
-CHUNKS = 2
-REFUSE = {"do": "verdict", "verdict": "request-changes", "summary": "off by one"}
+POINTS: Final = 28
+MEANDERS: Final = 3
+"""By how many writes a leg may differ from one time to the next: hints that come at another moment make other passes."""
+
+REFUSE: Final = {"do": "verdict", "verdict": "request-changes", "summary": "off by one"}
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,6 +34,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     iteration: int
     remediations: int
     decisions: list[str]
+    known: list[tuple[str, str]]
     gates: list[tuple[str, str, str]]
     runs: list[tuple[str, str, str]]
     agents: list[tuple[str, int, int]]
@@ -41,48 +44,32 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     alive: int
 
 
-class Walk:
-    """A world that can be put back to where a leg begins."""
+class Reference(msgspec.Struct, frozen=True, kw_only=True):
+    """A play that nobody killed: its outcome, and how many writes each leg had."""
 
-    def __init__(self, folder: Path, leg: int) -> None:
+    outcome: Outcome
+    lengths: Counter[int]
+
+
+class World:
+    """A user's world with the play of one task in it, and a controller that dies on demand."""
+
+    def __init__(self, folder: Path) -> None:
         self.place = Place(folder / "world")
-        self.snapshot = folder / "snapshot"
         self.listing = folder / "writes"
-        self.leg = leg
-
-    async def begin(self) -> None:
-        """Play up to where the leg begins, and keep a copy of that."""
         self.place.init(task(1, "Sell tea"))
         self.place.script({"testing/1": [REFUSE]})
-        if self.leg:
-            assert await self.life(f"before:store.create({RUNS[self.leg]} Pending)") == -signal.SIGKILL
-            await until(lambda: not self.place.processes(), "the last run to end")
-        await self.copy(self.place.folder, self.snapshot)
-
-    async def again(self) -> None:
-        """Back to where the leg begins."""
-        await self.place.look_away()
-        await asyncio.to_thread(subprocess.run, ["rm", "-rf", str(self.place.folder)], check=True)
-        await self.copy(self.snapshot, self.place.folder)
-        self.place.commands.clear()
-
-    @staticmethod
-    async def copy(source: Path, target: Path) -> None:
-        await asyncio.to_thread(subprocess.run, ["cp", "-a", str(source), str(target)], check=True)
 
     async def life(self, fault: str) -> int:
         """One life of the controller; how it ended."""
-        self.listing.unlink(missing_ok=True)
         program = [sys.executable, "-m", "tests.acceptance.crashing_controller"]
         command = self.place.start_program([*program, str(self.place.repository), fault, str(self.listing)])
-        return await command.ended(within=120)
+        return await command.ended(within=300)
 
-    async def points(self) -> int:
-        """How many writes the leg has; the play is played to its end on the way."""
-        assert await self.life("none") == 0, self.place.tell()
-        writes = self.listing.read_text().splitlines()
-        after = self.leg + 1
-        return writes.index(f"store.create({RUNS[after]} Pending)") + 1 if after < len(RUNS) else len(writes)
+    def writes(self) -> list[tuple[int, int, str]]:
+        """The writes of the last life: leg, number in it, name."""
+        lines = (line.split(" ", 2) for line in self.listing.read_text().splitlines())
+        return [(int(leg), int(number), name) for leg, number, name in lines]
 
     async def outcome(self) -> Outcome:
         place = self.place
@@ -93,7 +80,9 @@ class Walk:
             phase=play.status.phase.value,
             iteration=play.status.iteration,
             remediations=play.status.remediations,
-            decisions=[entry.reason for entry in play.status.history],
+            # That a run was created is not noted again by who finds it there; the list of runs has it in any case.
+            decisions=[entry.reason for entry in play.status.history if entry.reason != "RunCreated"],
+            known=[(run.name, run.phase) for run in play.status.runs],
             gates=[(gate.name, gate.stage, gate.actor) for gate in play.status.gates],
             runs=[(run.name, run.status.phase.value, _reason(run)) for run in runs],
             agents=place.occasions(),
@@ -120,37 +109,57 @@ def _timeless(pull: dict[str, Any]) -> dict[str, Any]:
     return plain | {name: [part(each) for each in pull[name]] for name in ("labels", "reviews", "pushes")}
 
 
+_references: dict[str, Reference] = {}
+
+
 @pytest.fixture
-async def walk(tmp_path: Path, leg: int) -> AsyncIterator[Walk]:
-    walk = Walk(tmp_path, leg)
-    await walk.begin()
-    yield walk
-    await walk.place.clear_up()
+async def reference(tmp_path_factory: pytest.TempPathFactory) -> Reference:
+    """Played once in each process of the tests."""
+    if not _references:
+        world = World(tmp_path_factory.mktemp("reference"))
+        try:
+            assert await world.life("none") == 0, world.place.tell()
+            outcome = await world.outcome()
+            _references["play"] = Reference(outcome=outcome, lengths=Counter(leg for leg, _, _ in world.writes()))
+        finally:
+            await world.place.clear_up()
+    return _references["play"]
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    world = World(tmp_path)
+    yield world
+    await world.place.clear_up()
+
+
+async def test_the_play_that_is_walked_ends_well_and_has_no_more_writes_than_are_walked(reference: Reference) -> None:
+    outcome = reference.outcome
+    assert (outcome.phase, outcome.agents) == ("Succeeded", OCCASIONS)
+    assert (outcome.unsettled, outcome.alive) == (0, 0)
+    assert len(reference.lengths) == len(OCCASIONS)
+    assert max(reference.lengths.values()) <= POINTS - MEANDERS
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)
-@pytest.mark.parametrize("chunk", range(CHUNKS))
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("side", ["before", "after"])
-@pytest.mark.parametrize("leg", range(len(RUNS)), ids=[f"{stage}-{iteration}" for stage, iteration, _ in OCCASIONS])
+@pytest.mark.parametrize("point", range(1, POINTS + 1))
 async def test_a_controller_that_is_killed_at_any_write_loses_nothing_and_starts_no_agent_twice(
-    walk: Walk, side: str, chunk: int
+    world: World, reference: Reference, side: str, point: int
 ) -> None:
-    points = await walk.points()
-    expected = await walk.outcome()
-    assert (expected.phase, expected.agents) == ("Succeeded", OCCASIONS)
-    assert (expected.unsettled, expected.alive) == (0, 0)
+    deaths: list[str] = []
+    leg = 0
+    while (code := await world.life(f"{side}:{point}:{leg}")) != 0:
+        assert code == -signal.SIGKILL, f"{deaths}, then it ended with {code}\n{world.place.tell()}"
+        died_in, _, write = world.writes()[-1]
+        deaths.append(f"{side} {write}")
+        leg = died_in + 1
 
-    for point in range(1 + chunk, points + 1, CHUNKS):
-        await walk.again()
-        code = await walk.life(f"{side}:{point}")
-        died_at = walk.listing.read_text().splitlines()[-1]
-        assert code == -signal.SIGKILL, f"{side} {point}: not killed but ended with {code}\n{walk.place.tell()}"
-        code = await walk.life("none")
-        assert code == 0, f"killed {side} {point} {died_at}: {code}\n{walk.place.tell()}"
-        found = await walk.outcome()
-        if found != expected:
-            pytest.fail(f"killed {side} {point} {died_at}: {_difference(found, expected)}")
+    assert len(deaths) >= sum(point <= length - MEANDERS for length in reference.lengths.values()), deaths
+    found = await world.outcome()
+    if found != reference.outcome:
+        pytest.fail(f"killed {deaths}:\n{_difference(found, reference.outcome)}")
 
 
 def _difference(found: Outcome, expected: Outcome) -> str:

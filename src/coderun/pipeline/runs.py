@@ -53,15 +53,9 @@ def create_run(
         name=name, stage=stage.name, iteration=iteration, attempt=attempt, agent=agent.name, phase=RunPhase.PENDING.value
     )
     draft.created.append(new)
-    note_created(draft, new)
+    if all(run.name != name for run in draft.play.status.runs):
+        draft.note("RunCreated", f"{agent.name} works on {stage.name} (iteration {iteration}, attempt {attempt})")
     draft.wait("run", "RunPending", f"{agent.name} works on {stage.name}", f"the end of run {name}", target=name)
-
-
-def note_created(draft: Draft, run: PlayRun | RunFact) -> None:
-    """Record that a run was created, once: also where a crash came between that and the writing of the status."""
-    if all(known.name != run.name for known in draft.play.status.runs):
-        message = f"{run.agent} works on {run.stage} (iteration {run.iteration}, attempt {run.attempt})"
-        draft.note("RunCreated", message)
 
 
 def _wait_busy(draft: Draft, busy: list[RunFact]) -> None:

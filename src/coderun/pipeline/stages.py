@@ -15,7 +15,7 @@ from coderun.pipeline.draft import Draft, brief
 from coderun.pipeline.facts import RunFact
 from coderun.pipeline.gates import Holding, evaluate, short
 from coderun.pipeline.people import Unmet, approver, wait_people
-from coderun.pipeline.runs import create_run, note_created
+from coderun.pipeline.runs import create_run
 
 LONGEST_PAUSE_SECONDS = 3600.0
 
@@ -26,8 +26,6 @@ def advanced(draft: Draft) -> bool:
     if stage is None:
         _wait_unknown_stage(draft)
         return False
-    if run is not None:
-        note_created(draft, run)
     if run is not None and run.is_active:
         _wait_run(draft, run, stage)
         return False
