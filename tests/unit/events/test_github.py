@@ -1,5 +1,6 @@
 """Webhooks of GitHub as deliveries and hints."""
 
+import contextlib
 import json
 from datetime import UTC, datetime
 from typing import Any
@@ -252,7 +253,5 @@ def test_any_json_object_is_a_delivery_with_hints_or_none(payload: dict[str, Any
 
 @given(body=st.binary(max_size=60), headers=st.dictionaries(st.text(max_size=20), st.text(max_size=20), max_size=3))
 def test_any_bytes_are_a_delivery_or_malformed(body: bytes, headers: dict[str, str]) -> None:
-    try:
-        to_delivery({**headers, **HEADERS}, body, NOW)
-    except MalformedDeliveryError as error:
-        assert str(error).isprintable()
+    with contextlib.suppress(MalformedDeliveryError):
+        assert to_delivery({**headers, **HEADERS}, body, NOW).body == body
