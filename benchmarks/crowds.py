@@ -163,7 +163,7 @@ async def look_once(system: LocalSystem) -> None:
     running = asyncio.ensure_future(controller.run())
     ready = asyncio.ensure_future(controller.ready.wait())
     await asyncio.wait({running, ready}, return_when=asyncio.FIRST_COMPLETED)
-    while not controller.is_idle:
+    while not controller.is_idle:  # noqa: ASYNC110 - seen from outside, as a person would
         await asyncio.sleep(0.01)
     controller.stop()
     await running

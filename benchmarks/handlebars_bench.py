@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "src")]
 
+from benchmarks.table import Row  # noqa: E402 - found through the line above
 from tests.differential.reference import UnavailableError, installed  # noqa: E402 - as above
 
 from coderun.handlebars import Limits, Template  # noqa: E402 - found through the line above
@@ -102,7 +103,7 @@ console.log(JSON.stringify({ compile, first, render, text: ready(context) }));
 """
 
 
-class Row(NamedTuple):
+class Engine(NamedTuple):
     """One engine: milliseconds, and a remark where there is no number."""
 
     engine: str
@@ -126,23 +127,25 @@ def best(count: int, work: Callable[[], object]) -> float:
     return least * 1000
 
 
-def our_row(template: str) -> Row:
+def our_row(template: str) -> Engine:
     """This project's engine."""
     compile_ms = best(10, lambda: Template(template))
     ready = Template(template)
-    return Row("coderun.handlebars", compile_ms, best(200, lambda: ready.render(CONTEXT)))
+    return Engine("coderun.handlebars", compile_ms, best(200, lambda: ready.render(CONTEXT)))
 
 
-def node_row(template: str) -> Row:
+def node_row(template: str) -> Engine:
     """npm handlebars: compile includes the first rendering, since it compiles when it is first called."""
     try:
         folder = installed()
     except UnavailableError as error:
-        return Row("npm handlebars", None, None, f"not measured: {error}")
+        return Engine("npm handlebars", None, None, f"not measured: {error}")
     answer = _node(folder, template)
     if answer["text"] != Template(template).render(CONTEXT):
-        return Row("npm handlebars", None, None, "renders another text")
-    return Row("npm handlebars, precompiled", answer["compile"], answer["render"], f"first rendering {answer['first']:.2f} ms")
+        return Engine("npm handlebars", None, None, "renders another text")
+    return Engine(
+        "npm handlebars, precompiled", answer["compile"], answer["render"], f"first rendering {answer['first']:.2f} ms"
+    )
 
 
 def _node(folder: Path, template: str) -> dict[str, Any]:
@@ -158,7 +161,7 @@ def _node(folder: Path, template: str) -> dict[str, Any]:
     return answer
 
 
-def other_row(engine: str, template: str) -> Row:
+def other_row(engine: str, template: str) -> Engine:
     """An engine of PyPI, in a virtual environment of its own."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "coderun" / "bench"
     python, done_file = cache / engine / "bin" / "python", cache / engine / "complete"
@@ -179,25 +182,25 @@ def other_row(engine: str, template: str) -> Row:
         )
     except subprocess.CalledProcessError as error:
         said = (error.stderr or "").strip().splitlines()
-        return Row(engine, None, None, f"not measured: {said[-1] if said else error}")
+        return Engine(engine, None, None, f"not measured: {said[-1] if said else error}")
     except (OSError, subprocess.TimeoutExpired) as error:
-        return Row(engine, None, None, f"not measured: {error}")
+        return Engine(engine, None, None, f"not measured: {error}")
     answer = json.loads(done.stdout)
     same = answer["text"] == Template(template).render(CONTEXT)
-    return Row(engine, answer["compile"], answer["render"], "" if same else "renders another text")
+    return Engine(engine, answer["compile"], answer["render"], "" if same else "renders another text")
 
 
-def scaling_rows() -> list[Row]:
+def scaling_rows() -> list[Engine]:
     """Compile time against the number of tags, which should grow no faster than they do."""
     found = []
     tags = len(re.findall("{{", PART))
     for count in (250, 1_000, 4_000, 8_000):
         made = partial(Template, PART * (count // tags), limits=Limits(tags=10 * count))
-        found.append(Row(f"coderun.handlebars, {count} tags", best(3, made), None))
+        found.append(Engine(f"coderun.handlebars, {count} tags", best(3, made), None))
     return found
 
 
-def rows(*, others: bool = True) -> list[Row]:
+def engines(*, others: bool = True) -> list[Engine]:
     """All measurements."""
     template = script_template()
     found = [our_row(template), node_row(template)]
@@ -206,7 +209,30 @@ def rows(*, others: bool = True) -> list[Row]:
     return found + scaling_rows()
 
 
-def failures(measured: list[Row]) -> list[str]:
+def rows() -> list[Row]:
+    """What is promised, for the table of all benchmarks."""
+    ours, node, *rest = engines()
+    assert ours.compile_ms is not None
+    assert ours.render_ms is not None
+    found = [
+        Row("template of 1,100 lines: compile", ours.compile_ms, "ms", f"≤ {COMPILE_LIMIT_MS:g}"),
+        Row("template of 1,100 lines: render", ours.render_ms, "ms", f"≤ {RENDER_LIMIT_MS:g}"),
+    ]
+    if node.render_ms:
+        shown = f"{node.engine} {node.render_ms:.2f} ms"
+        found.append(Row("… ours / npm handlebars", ours.render_ms / node.render_ms, "×", f"≤ {NODE_FACTOR:g}", shown))
+    for other in rest:
+        if other.engine in ENGINES and other.render_ms:
+            least = DOTPROMPTZ_FACTOR if other.engine.startswith("dotpromptz") else 1
+            shown = f"{other.render_ms:.2f} ms"
+            found.append(Row(f"… {other.engine} / ours", other.render_ms / ours.render_ms, "×", f"≥ {least:g}", shown))
+    for other in (node, *rest):
+        if other.remark.startswith("not measured"):
+            print(f"{other.engine}: {other.remark}", file=sys.stderr)
+    return found
+
+
+def failures(measured: list[Engine]) -> list[str]:
     """The promises that do not hold, as sentences."""
     ours, node = measured[0], measured[1]
     assert ours.compile_ms is not None
@@ -233,7 +259,7 @@ def main() -> int:
     lines, tags = template.count("\n"), len(re.findall("{{", template))
     print(f"a script template of {lines} lines, {tags} tags, {len(template) / 1000:.1f} KB; least of several runs\n")
     print(f"{'engine':<38}{'compile ms':>12}{'render ms':>12}  remark")
-    measured = rows(others="--fast" not in sys.argv)
+    measured = engines(others="--fast" not in sys.argv)
     for row in measured:
         times = [f"{value:.2f}" if value is not None else "–" for value in (row.compile_ms, row.render_ms)]
         print(f"{row.engine:<38}{times[0]:>12}{times[1]:>12}  {row.remark}")

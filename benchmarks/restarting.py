@@ -15,7 +15,7 @@ async def main(folder: Path) -> None:
         running = asyncio.ensure_future(controller.run())
         ready = asyncio.ensure_future(controller.ready.wait())
         await asyncio.wait({running, ready}, return_when=asyncio.FIRST_COMPLETED)
-        while not controller.is_idle:
+        while not controller.is_idle:  # noqa: ASYNC110 - seen from outside, as a person would
             await asyncio.sleep(0.01)
         print("reconciled", controller.reconciles, flush=True)
         controller.stop()

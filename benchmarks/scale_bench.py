@@ -5,10 +5,12 @@ children it has reaped, from /proc (Linux only), memory is its resident set at t
 """
 
 import asyncio
+import contextlib
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 
@@ -81,13 +83,22 @@ def restart(made: World) -> tuple[float, int]:
     return taken, int(looks)
 
 
-def rows() -> list[Row]:
-    """The waiting plays alone, then with the finished ones beside them."""
+@contextlib.contextmanager
+def populated(finished: int) -> Iterator[World]:
+    """A world of plays that wait for their merge, and so many that are done."""
     with world(merge=False) as made:
         pattern = asyncio.run(play_pattern(made))
-        asyncio.run(add_plays(made, pattern, range(20_001, 20_001 + ACTIVE), merged=False))
+        if finished:
+            asyncio.run(add_plays(made, pattern, range(20_001, 20_001 + finished), merged=True))
+        asyncio.run(add_plays(made, pattern, range(10_001, 10_001 + ACTIVE), merged=False))
+        yield made
+
+
+def rows() -> list[Row]:
+    """The waiting plays alone, then with the finished ones beside them."""
+    with populated(0) as made:
         alone = idle(made, f"{ACTIVE:,} plays waiting", goals=True)
-        asyncio.run(add_plays(made, pattern, range(30_001, 30_001 + FINISHED), merged=True))
+    with populated(FINISHED) as made:
         restarts = [restart(made) for _ in range(RESTARTS)]
         assert all(looks >= ACTIVE for _, looks in restarts)
         beside = f"{restarts[0][1]:,} looks; slowest {max(taken for taken, _ in restarts):.1f} s"

@@ -34,10 +34,10 @@ class Row(NamedTuple):
 
 def as_row(found: Any) -> Row:
     """The row of a plain tuple. Raises `TypeError` for one of another shape."""
-    row = Row(*found)
-    if not isinstance(row.name, str) or not isinstance(row.value, int | float) or not isinstance(row.unit, str):
+    name, value, *words = found
+    if not isinstance(name, str) or not isinstance(value, int | float) or not all(isinstance(word, str) for word in words):
         raise TypeError(f"a row is (name, value, unit, goal, beside), not {found!r}")
-    return row
+    return Row(name, value, *words)
 
 
 def _shown(value: float) -> str:

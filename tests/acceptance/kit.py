@@ -113,19 +113,22 @@ class Command:
         return self.process.returncode
 
 
-async def until(
-    holds: Callable[[], T | None] | Callable[[], Awaitable[T | None]],
-    what: str,
-    *,
-    within: float = DEADLINE,
-    tell: Callable[[], str] = str,
-) -> T:
+async def until(holds: Callable[[], T | None], what: str, *, within: float = DEADLINE, tell: Callable[[], str] = str) -> T:
     """Wait until `holds` gives something true, and give that back; `what` is said, and `tell` asked, when it never does."""
+
+    async def look() -> T | None:
+        return holds()
+
+    return await until_found(look, what, within=within, tell=tell)
+
+
+async def until_found(
+    look: Callable[[], Awaitable[T | None]], what: str, *, within: float = DEADLINE, tell: Callable[[], str] = str
+) -> T:
+    """The same where looking takes a while."""
     end = time.monotonic() + within
     while True:
-        found = holds()
-        if isinstance(found, Awaitable):
-            found = await found
+        found = await look()
         if found:
             return found
         if time.monotonic() > end:
@@ -379,7 +382,7 @@ class Place:
             found = await self.store.find(Play, labels={LABEL_TASK: str(number)})
             return found[0] if found and holds(found[0]) else None
 
-        return await until(look, f"task {number}: {what}", within=within, tell=self.tell)
+        return await until_found(look, f"task {number}: {what}", within=within, tell=self.tell)
 
     async def until_waits(self, reason: str, *, number: int = 1) -> Play:
         """Wait until the play waits for that reason."""
@@ -417,15 +420,18 @@ class Place:
         texts = [f"--- {log}\n{log.read_text('utf-8', 'replace')[-3000:]}" for log in logs if log.exists()]
         return "\n".join([f"agents started: {self.occasions()}", *texts])
 
+    def processes(self) -> set[int]:
+        """All living processes that were started in this world: commands, controllers, supervisors, agents."""
+        return self._processes(proc.table())
+
+    def _processes(self, processes: Table) -> set[int]:
+        mark = os.fsencode(str(self.folder))
+        return {pid for pid, entry in processes.items() if not entry.zombie and mark in _environment_of(pid)}
+
     async def clear_up(self) -> None:
         """End all that this place has started, detached controllers and agents included."""
         await self.look_away()
-        mark = os.fsencode(str(self.folder))
-
-        def of_this_place(processes: Table) -> set[int]:
-            return {pid for pid in processes if pid != os.getpid() and mark in _environment_of(pid)}
-
-        await asyncio.to_thread(end_all, of_this_place, grace=0)
+        await asyncio.to_thread(end_all, self._processes, grace=0)
         for command in self.commands:
             with contextlib.suppress(ProcessLookupError):
                 command.process.wait()

@@ -9,6 +9,8 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable
 
+import pytest
+
 from coderun.model.coderun import CliConfig, RunPhase
 from coderun.model.task import TaskText
 from coderun.plan.order import AgentIdentity, ForgeRef, Limits, RunOrder, RunPlan
@@ -173,6 +175,7 @@ class RuntimeContract:
         await runtime.stop(plan().job, reason="too late")
         assert await runtime.observe(plan().job) == before
 
+    @pytest.mark.lesson(13)
     async def test_a_job_over_its_time_limit_fails_with_timed_out(self, runtime: Runtime) -> None:
         slow = plan(command=NEVER_ENDS, timeout=0.5, grace=5)
         await runtime.prepare(slow)

@@ -255,6 +255,7 @@ class StoreContract:
         assert read is not None
         assert read.status == status
 
+    @pytest.mark.lesson(31)
     @pytest.mark.parametrize("write", ["update", "update_status"])
     async def test_writing_what_was_read_before_another_write_conflicts(self, store: Store, other: Store, write: str) -> None:
         made = await store.create(play())
@@ -278,6 +279,7 @@ class StoreContract:
         with pytest.raises(WriteConflictError, match="resourceVersion ''"):
             await getattr(store, write)(in_stage(of_priority(play(), 0), "testing"))
 
+    @pytest.mark.lesson(31)
     async def test_of_many_writers_each_change_counts_once(self, store: Store, other: Store) -> None:
         await store.create(play())
 

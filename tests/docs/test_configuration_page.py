@@ -20,7 +20,9 @@ EXTRA = {"agents.<name>.cli", "roles.<name>"}  # a scalar beside its mapping, an
 
 
 def plain(default: Any) -> Any:
-    return default.value if isinstance(default, Enum) else default
+    if isinstance(default, Enum):
+        return default.value
+    return list(default) if isinstance(default, tuple) else default
 
 
 def test_the_page_names_exactly_the_keys_there_are() -> None:

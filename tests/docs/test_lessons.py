@@ -37,9 +37,9 @@ def numbers(node: ast.AST) -> Iterator[int]:
 
 
 def marked() -> dict[int, set[str]]:
-    """Test files by the lessons they carry."""
+    """Test files, those of contracts among them, by the lessons they carry."""
     found: dict[int, set[str]] = {}
-    for path in sorted((ROOT / "tests").rglob("test_*.py")):
+    for path in sorted({*(ROOT / "tests").rglob("test_*.py"), *(ROOT / "tests" / "contracts").glob("*_contract.py")}):
         text = path.read_text(encoding="utf-8")
         for number in numbers(ast.parse(text)) if "mark.lesson(" in text else ():
             found.setdefault(number, set()).add(path.relative_to(ROOT / "tests").as_posix())

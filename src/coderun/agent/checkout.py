@@ -15,6 +15,7 @@ from coderun.agent.git import Git, GitFailedError
 from coderun.agent.rescue import Saved, is_dirty, save_changes, save_commit, save_unreachable
 from coderun.agent.result import clean_text
 from coderun.agent.stop import StopSignal
+from coderun.forge.local.texts import is_branch_name
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,6 +66,12 @@ class _Errand(msgspec.Struct, frozen=True, kw_only=True):
     stop: StopSignal | None
 
 
+class _Worktree(msgspec.Struct, frozen=True, kw_only=True):
+    tree: Git
+    is_new: bool = False
+    notes: tuple[str, ...] = ()
+
+
 class _Start(msgspec.Struct, frozen=True, kw_only=True):
     target: str
     superseded: str = ""
@@ -86,7 +93,7 @@ async def check_out(
         GitFailedError: the remote does not answer, has no such branch, is empty; the message says which.
         RunCancelledError: stopped while fetching.
     """
-    await _check_name(git.at(workspace), wanted)
+    _check_name(wanted)
     errand = _Errand(wanted=wanted, workspace=workspace, job=job, now=now, scratch=scratch, stop=stop)
     try:
         return await _attempt(git, errand)
@@ -99,11 +106,11 @@ async def check_out(
     return msgspec.structs.replace(made, notes=(f"the clone was damaged and is set aside as {aside.name}", *made.notes))
 
 
-async def _check_name(git: Git, wanted: Wanted) -> None:
+def _check_name(wanted: Wanted) -> None:
     if wanted.branch == wanted.base:
         raise GitFailedError(f"an agent cannot work on the base branch {wanted.base!r} itself; name another head branch")
     for name in (wanted.branch, wanted.base):
-        if name.startswith("-") or not await git.holds("check-ref-format", f"refs/heads/{name}"):
+        if not is_branch_name(name):
             raise GitFailedError(f"{clean_text(repr(name), 200)} is no name for a branch")
 
 
@@ -113,16 +120,18 @@ async def _attempt(git: Git, errand: _Errand) -> Checkout:
     tracked = f"{REMOTE_HEADS}/{wanted.branch}"
     seen_before = await clone.commit_of(tracked)
     await clones.fetch(clone, wanted.url, stop=errand.stop)
-    base = await _base(clone, wanted)
-    remote = await clone.commit_of(tracked)
+    base, remote, local = await clone.commits_of(f"{REMOTE_HEADS}/{wanted.base}", tracked, f"refs/heads/{wanted.branch}")
+    if not base:
+        raise await _no_base(clone, wanted)
     if wanted.existing and not remote:
         raise GitFailedError(
             f"checking out the pull request's head failed: {wanted.url} has no branch {wanted.branch!r} (any more); "
             "restore it or close the pull request"
         )
-    start = await _choose_start(clone, branch=wanted.branch, remote=remote, seen_before=seen_before, base=base)
-    tree, notes = await _ensure_worktree(clone, errand, start.target)
-    saved, more = await _move(tree, errand, start)
+    start = await _choose_start(clone, local=local, remote=remote, seen_before=seen_before, base=base)
+    worktree = await _ensure_worktree(clone, errand, start.target)
+    tree = worktree.tree
+    saved, more = await _move(worktree, errand, start)
     return Checkout(
         tree=tree,
         clone=clone,
@@ -131,22 +140,18 @@ async def _attempt(git: Git, errand: _Errand) -> Checkout:
         remote_head=remote,
         base=base,
         saved=saved,
-        notes=(*notes, *more),
+        notes=(*worktree.notes, *more),
     )
 
 
-async def _base(clone: Git, wanted: Wanted) -> str:
-    found = await clone.commit_of(f"{REMOTE_HEADS}/{wanted.base}")
-    if found:
-        return found
+async def _no_base(clone: Git, wanted: Wanted) -> GitFailedError:
     names = (await clone.text("for-each-ref", "--count=10", "--format=%(refname:lstrip=3)", f"{REMOTE_HEADS}/")).split("\n")
     known = clean_text(", ".join(name for name in names if name), 300)
     problem = f"its branches are {known}" if known else "it has no commits yet; push a first commit to it"
-    raise GitFailedError(f"checking out failed: {wanted.url} has no base branch {wanted.base!r}; {problem}")
+    return GitFailedError(f"checking out failed: {wanted.url} has no base branch {wanted.base!r}; {problem}")
 
 
-async def _choose_start(clone: Git, *, branch: str, remote: str, seen_before: str, base: str) -> _Start:
-    local = await clone.commit_of(f"refs/heads/{branch}")
+async def _choose_start(clone: Git, *, local: str, remote: str, seen_before: str, base: str) -> _Start:
     if not local or local == remote:
         return _Start(target=remote or base)
     if remote:
@@ -161,18 +166,19 @@ async def _choose_start(clone: Git, *, branch: str, remote: str, seen_before: st
     return _Start(target=local)
 
 
-async def _ensure_worktree(clone: Git, errand: _Errand, target: str) -> tuple[Git, list[str]]:
+async def _ensure_worktree(clone: Git, errand: _Errand, target: str) -> _Worktree:
     folder = task_folder(errand.workspace, errand.wanted.task_id)
     tree = clone.at(folder)
     notes: list[str] = []
     if folder.is_symlink() or folder.exists():
         if await _is_worktree(tree, clone) and await _is_readable(tree, notes):
-            return tree, notes
+            return _Worktree(tree=tree, notes=tuple(notes))
         notes.append(f"the worktree was unusable and is set aside as {clones.set_aside(folder).name}")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    await clone.run("worktree", "prune")
+    if (clone.folder / "worktrees").is_dir():
+        await clone.run("worktree", "prune")
     await clone.run("worktree", "add", "--quiet", "--force", "--detach", str(folder), target)
-    return tree, notes
+    return _Worktree(tree=tree, is_new=True, notes=tuple(notes))
 
 
 async def _is_worktree(tree: Git, clone: Git) -> bool:
@@ -192,13 +198,17 @@ async def _is_readable(tree: Git, notes: list[str]) -> bool:
     return await tree.holds("reset", "--quiet") and await tree.holds("status", "--porcelain", "--untracked-files=no")
 
 
-async def _move(tree: Git, errand: _Errand, start: _Start) -> tuple[tuple[Saved, ...], list[str]]:
+async def _move(worktree: _Worktree, errand: _Errand, start: _Start) -> tuple[tuple[Saved, ...], list[str]]:
     """Put the branch and the worktree at `start.target`; what would be lost by it is saved first."""
+    tree = worktree.tree
     saved: list[Saved] = []
     notes: list[str] = []
     if start.superseded:
         saved.append(await save_commit(tree, start.superseded, job=errand.job, now=errand.now))
         notes.append(f"commits of an earlier run that the branch has left behind are kept in {saved[-1].ref}")
+    if worktree.is_new:  # it stands at the target, and nobody has worked in it
+        await _attach(tree, errand.wanted.branch, start.target)
+        return tuple(saved), notes
     lonely = await save_unreachable(tree, job=errand.job, now=errand.now)
     if lonely:
         saved.append(lonely)
@@ -228,6 +238,10 @@ async def place(tree: Git, branch: str, target: str) -> None:
         await tree.run("rebase", "--quit", accept=())
     await tree.run("checkout", "--quiet", "--force", "--detach", target)
     await tree.run("clean", "--quiet", "--force", "-d", accept=())
+    await _attach(tree, branch, target)
+
+
+async def _attach(tree: Git, branch: str, target: str) -> None:
     await tree.run("update-ref", f"refs/heads/{branch}", target)
     await tree.run("symbolic-ref", "HEAD", f"refs/heads/{branch}")
 

@@ -26,8 +26,21 @@ _JUNK: Final = (
     ".venv/",
     "node_modules/",
     ".DS_Store",
+    ".env",
+    ".env.local",
+    ".env.*.local",
+    "id_rsa",
+    "id_ed25519",
     "/.claude/settings.local.json",
 )
+_CONFIG: Final = f"""\
+[remote "origin"]
+\tfetch = +refs/heads/*:{REMOTE_HEADS}/*
+[gc]
+\tautoDetach = false
+[maintenance]
+\tautoDetach = false
+"""
 _OBJECT_FOLDER_LENGTH: Final = 2
 _SHA256_LENGTH: Final = 64
 
@@ -102,10 +115,8 @@ async def _create(git: Git, folder: Path, object_format: str) -> None:
     shutil.rmtree(fresh, ignore_errors=True)  # never used yet: it gets its name only when it is whole
     kind = (f"--object-format={object_format}", f"--initial-branch={_NOBODYS_BRANCH}")
     await git.run("init", "--quiet", "--bare", "--template=", *kind, "--", str(fresh))
-    made = git.at(fresh)
-    await made.run("config", "remote.origin.fetch", f"+refs/heads/*:{REMOTE_HEADS}/*")
-    await made.run("config", "gc.autoDetach", "false")
-    await made.run("config", "maintenance.autoDetach", "false")
+    with (fresh / "config").open("a", encoding="utf-8") as config:
+        config.write(_CONFIG)
     (fresh / "info").mkdir(exist_ok=True)
     (fresh / "info" / "exclude").write_text("\n".join(_JUNK) + "\n", encoding="utf-8")
     fresh.rename(folder)

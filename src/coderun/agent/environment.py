@@ -50,6 +50,7 @@ def build_environment(order: RunOrder, places: Places, inherited: Mapping[str, s
         "CODERUN_ORDER": str(places.run / "order.json"),
         "CODERUN_RESULT": str(places.result),
         "CODERUN_TASK_DIR": str(places.task_dir),
+        "CODERUN_FILES": str(places.files),
         "CODERUN_ROLE": order.agent.role,
         "CODERUN_STAGE": order.stage,
         "CODERUN_TASK_ID": str(order.task_id),

@@ -98,6 +98,14 @@ class Git(msgspec.Struct, frozen=True, kw_only=True):
         found = await self.run("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}", accept=())
         return found.text if found.exit_code == 0 else ""
 
+    async def commits_of(self, *references: str) -> tuple[str, ...]:
+        """The same for several full names of refs, by one process."""
+        asked = "".join(f"{reference}^{{commit}}\n" for reference in references)
+        found = await self.run("cat-file", "--batch-check=%(objecttype) %(objectname)", feed=asked.encode(), accept=())
+        answers = (line.partition(" ") for line in found.text.split("\n"))
+        commits = [name if kind == "commit" else "" for kind, _, name in answers]
+        return (*commits, *[""] * len(references))[: len(references)]
+
     async def is_ancestor(self, older: str, newer: str) -> bool:
         """Whether `newer` contains `older`."""
         return await self.holds("merge-base", "--is-ancestor", older, newer)

@@ -34,7 +34,7 @@ async def add_marker(checkout: Checkout, order: RunOrder, *, now: datetime, scra
     label and branch mark the task too.
     """
     tree, path = checkout.tree, marker_path(order.task_id)
-    if await changes_marker(tree, checkout.base, path):
+    if checkout.start != checkout.base and await changes_marker(tree, checkout.base, path):
         return ""
     marker = Marker(
         task_id=order.task_id,

@@ -236,7 +236,8 @@ class _Program:
         while time.monotonic() < deadline:
             if self._at_end() and not self._find(proc.table()):
                 return 0
-            await asyncio.sleep(_LOOK)
+            reading = [pipe.end for pipe in self._pipes if not pipe.end.done()]
+            await (asyncio.wait(reading, timeout=_LOOK) if reading else asyncio.sleep(_LOOK))
         ended = await asyncio.to_thread(end_all, self._find, grace=LAST_GRACE)
         return ended.signalled
 

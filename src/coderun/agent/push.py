@@ -12,7 +12,8 @@ from coderun.agent import clone as clones
 from coderun.agent.checkout import Checkout, place, unfinished
 from coderun.agent.clone import REMOTE_HEADS
 from coderun.agent.git import Git
-from coderun.agent.rescue import is_dirty, save_changes, save_commit
+from coderun.agent.look import Look, look_at
+from coderun.agent.rescue import save_changes, save_commit
 from coderun.agent.result import RunFailedError, clean_text
 from coderun.agent.stop import StopSignal
 from coderun.model.names import marker_path
@@ -44,17 +45,18 @@ async def commit_leftovers(checkout: Checkout, order: RunOrder, shelf: Shelf) ->
         RunFailedError: `UnfinishedMerge`, where a merge or rebase was left with conflicts.
     """
     tree, branch = checkout.tree, checkout.wanted.branch
-    await _refuse_unfinished(tree)
-    if not await _is_on(tree, branch) and not await _extends(tree, branch):
+    begun, look = await unfinished(tree), await look_at(tree)
+    _refuse_unfinished(tree, begun, look)
+    if look.branch != branch and not await _extends(tree, branch, look.head):
         return await _return_to_branch(tree, branch, shelf)
     notes = []
-    if await is_dirty(tree) or await unfinished(tree):
+    if look.is_dirty or begun:
         await tree.run("add", "--all", "--ignore-errors", "--", ".", accept=(0, 1))
-        if await unfinished(tree) or not await tree.holds("diff", "--cached", "--quiet"):
+        if begun or not await tree.holds("diff", "--cached", "--quiet"):
             message = f"Commit what {order.agent.name} left uncommitted\n\nTask {order.task_id}, stage {order.stage}.\n"
             await tree.run("commit", "--quiet", "--no-verify", "--cleanup=verbatim", "-F", "-", feed=message.encode())
             notes.append("changes that the agent left uncommitted were committed by the runner")
-    if not await _is_on(tree, branch):
+    if look.branch != branch:
         await tree.run("update-ref", f"refs/heads/{branch}", await tree.commit_of("HEAD"))
         await tree.run("symbolic-ref", "HEAD", f"refs/heads/{branch}")
         notes.append(f"the agent's commits were made off {branch!r} and have been put on it")
@@ -86,7 +88,7 @@ async def push_branch(checkout: Checkout, shelf: Shelf, *, judges: bool, stop: S
     if checkout.remote_head and not await tree.is_ancestor(checkout.remote_head, head):
         head = await _continue_history(checkout, head, shelf)
         notes.append("the agent had rewritten pushed commits; its final state was put on top of them as one commit")
-    refusal = await _push(tree, checkout, stop)
+    refusal = await _push(tree, checkout, head, stop)
     if not refusal:
         return Pushed(head=head, moved=True, notes=tuple(notes))
     theirs = await _their_head(checkout, stop)
@@ -95,29 +97,22 @@ async def push_branch(checkout: Checkout, shelf: Shelf, *, judges: bool, stop: S
     if judges or not theirs:
         raise _head_moved(checkout, theirs, "the stage judged another commit")
     head = await _rebase(checkout, theirs, head, shelf)
-    refusal = await _push(tree, checkout, stop)
+    refusal = await _push(tree, checkout, head, stop)
     if refusal:
         raise _head_moved(checkout, theirs, "it moved again while our commits were rebased onto it")
     return Pushed(head=head, moved=True, notes=(*notes, "others had pushed meanwhile; the commits were rebased onto theirs"))
 
 
-async def _refuse_unfinished(tree: Git) -> None:
-    state = await unfinished(tree)
-    conflicts = await tree.run("diff", "--name-only", "--diff-filter=U", "-z")
-    if state == "rebase" or conflicts.output:
-        what = clean_text(conflicts.text.replace("\0", ", "), 300).rstrip(", ") or "none named"
+def _refuse_unfinished(tree: Git, begun: str, look: Look) -> None:
+    if begun == "rebase" or look.conflicts:
+        what = clean_text(", ".join(look.conflicts), 300) or "none named"
         raise RunFailedError(
             "UnfinishedMerge",
-            f"the agent left a {state or 'merge'} unfinished in {tree.folder} (conflicts: {what}); nothing was pushed",
+            f"the agent left a {begun or 'merge'} unfinished in {tree.folder} (conflicts: {what}); nothing was pushed",
         )
 
 
-async def _is_on(tree: Git, branch: str) -> bool:
-    return (await tree.run("symbolic-ref", "--quiet", "HEAD", accept=())).text == f"refs/heads/{branch}"
-
-
-async def _extends(tree: Git, branch: str) -> bool:
-    head = await tree.commit_of("HEAD")
+async def _extends(tree: Git, branch: str, head: str) -> bool:
     return bool(head) and await tree.is_ancestor(f"refs/heads/{branch}", head)
 
 
@@ -135,13 +130,13 @@ async def _return_to_branch(tree: Git, branch: str, shelf: Shelf) -> tuple[str, 
     return tuple(notes)
 
 
-async def _push(tree: Git, checkout: Checkout, stop: StopSignal | None) -> str:
+async def _push(tree: Git, checkout: Checkout, head: str, stop: StopSignal | None) -> str:
     """Why the branch was not taken because of where it stood; "" when it was taken."""
     ref = f"refs/heads/{checkout.wanted.branch}"
     sent = await tree.run("push", "--porcelain", "--", checkout.wanted.url, f"{ref}:{ref}", stop=stop, accept=())
     if sent.exit_code == 0:
         tracked = f"{REMOTE_HEADS}/{checkout.wanted.branch}"
-        await tree.run("update-ref", tracked, await tree.commit_of(ref))
+        await tree.run("update-ref", tracked, head)
         return ""
     refused = [line for line in sent.text.split("\n") if line.startswith("!")]
     said = clean_text(sent.errors or sent.text, 600)

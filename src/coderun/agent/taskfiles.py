@@ -4,6 +4,7 @@ Texts of the repository and of other people are untrusted; what is not the order
 """
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +13,8 @@ from coderun.model.task import TaskText
 from coderun.plan.order import RunOrder
 
 INSTRUCTIONS: Final = "instructions.md"
+GUIDELINES: Final = ("coding-guidelines.md", "github-guidelines.md")
+"""Rendered files of the run that agents are pointed to."""
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _LONGEST_NAME: Final = 80
 _UNTRUSTED: Final = (
@@ -31,6 +34,19 @@ def write_task_files(order: RunOrder, folder: Path) -> list[Path]:
     for title, text in order.context.items():
         texts[free_name(f"context/{safe_name(title, suffix='.md')}", texts)] = context_page(title, text)
     return [_write(folder / name, text) for name, text in texts.items()]
+
+
+def copy_guidelines(rendered: Path, folder: Path, taken: Iterable[Path]) -> list[Path]:
+    """Copy the run's rendered guidelines beside the task files, under names that are free there; which they are."""
+    known = {path.name: "" for path in taken}
+    copies = []
+    for name in GUIDELINES:
+        source = rendered / name
+        if source.is_file():
+            free = free_name(name, known)
+            known[free] = ""
+            copies.append(_write(folder / free, source.read_text(encoding="utf-8", errors="replace")))
+    return copies
 
 
 def write_instructions(folder: Path, text: str) -> Path:

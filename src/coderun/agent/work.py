@@ -36,7 +36,7 @@ from coderun.agent.push import Pushed, Shelf, commit_leftovers, has_work, push_b
 from coderun.agent.rescue import save_changes, save_unreachable
 from coderun.agent.result import SUMMARY_LIMIT, RunCancelledError, RunFailedError, clean_text, hide_secrets, without_secrets
 from coderun.agent.stop import StopCause, StopSignal
-from coderun.agent.taskfiles import write_instructions, write_task_files
+from coderun.agent.taskfiles import copy_guidelines, write_instructions, write_task_files
 from coderun.forge.protocol import Forge
 from coderun.model.coderun import PullRequestRef, RunOutcome, RunPhase, RunReport, Verdict
 from coderun.model.errors import CoderunError, ForgeUnavailableError, RefusedError
@@ -203,6 +203,7 @@ class _Run:
         """Write the task files and put together what the adapter needs."""
         order, places = self.with_context(checkout), self.places
         files = write_task_files(order, places.task_dir)
+        files += copy_guidelines(places.files, places.task_dir, files)
         told = instructions(order, result=places.result, files=files)
         write_instructions(places.task_dir, told)
         memory = prepare_memory(places.workspace, places.files / "CLAUDE.md", overwrite=order.overwrite_memory)

@@ -1,6 +1,8 @@
-"""Starting a controller that outlives the command that needs it."""
+"""Starting a controller that outlives the command that needs it, and ending it again."""
 
 import asyncio
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -10,6 +12,7 @@ from coderun.model.errors import UnavailableError
 from coderun.store.lock import Holder
 
 START_SECONDS = 20.0
+STOP_SECONDS = 20.0
 
 
 async def ensure_controller(system: LocalSystem) -> Holder:
@@ -41,3 +44,32 @@ async def ensure_controller(system: LocalSystem) -> Holder:
             return holder
         await asyncio.sleep(0.05)
     raise UnavailableError(f"the controller did not come up within {START_SECONDS:g} s; its log is {log}")
+
+
+async def stop_controller(system: LocalSystem) -> Holder | None:
+    """End the controller of this state folder, and wait until it is gone; who it was, None where none ran.
+
+    Agents at work go on; the next controller finds them.
+
+    Raises:
+        UnavailableError: it does not end, or it is somebody else's process.
+    """
+    holder = system.lock.holder()
+    deadline = time.monotonic() + STOP_SECONDS
+    while holder is not None and not holder.pid and time.monotonic() < deadline:
+        await asyncio.sleep(0.05)
+        holder = system.lock.holder()
+    if holder is None:
+        return None
+    try:
+        os.kill(holder.pid, signal.SIGTERM)
+    except ProcessLookupError:
+        return holder
+    except OSError as error:
+        raise UnavailableError(f"the controller ({holder}) cannot be stopped: {error.strerror}") from error
+    while time.monotonic() < deadline:
+        now = system.lock.holder()
+        if now is None or now.pid != holder.pid:
+            return holder
+        await asyncio.sleep(0.05)
+    raise UnavailableError(f"the controller ({holder}) has not ended within {STOP_SECONDS:g} s")

@@ -77,6 +77,8 @@ class LocalChecks:
 
     async def reconcile(self, name: str) -> Again:
         """Run the checks that the head of pull request `name` lacks."""
+        if not self._commands:
+            return NOT_AGAIN
         pull = await self._forge.get_pull_request(int(name)) if name.isdecimal() else None
         if pull is None or pull.state is not PullState.OPEN:
             return NOT_AGAIN

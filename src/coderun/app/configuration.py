@@ -1,4 +1,4 @@
-"""A repository's configuration: `coderun.yaml`, the packaged roster it is laid over, and its pipeline, read and checked.
+"""A repository's configuration: `coderun.yaml`, the packaged roster it is laid over, its pipeline and templates, all checked.
 
 It reads files and nothing else; what they mean is `model.config` and `pipeline.definition`.
 """
@@ -9,12 +9,16 @@ from typing import Final
 
 import msgspec
 
+from coderun.app.templates import packaged_templates, user_templates
 from coderun.app.textfiles import read_inside
 from coderun.model.config import FILE_NAME, PACKAGED_PIPELINE, Config, parse_config, parse_roster
 from coderun.model.errors import ConfigError
 from coderun.model.roster import Roster
 from coderun.model.yaml import MAX_CHARACTERS, decode, load
 from coderun.pipeline.definition import Pipeline, problems
+from coderun.plan.order import ForgeRef, Limits
+from coderun.plan.settings import CheckNote, Permissions, RunSettings, Telemetry, ToolServer
+from coderun.plan.templates import TemplateText, template_set
 
 _PACKAGED: Final = "packaged"
 _ROOM: Final = "coderun.plan"
@@ -25,6 +29,7 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     """All that a repository says about how it wants to be worked on.
 
     Attributes:
+        templates: The repository's own templates.
         is_written: Whether there is a `coderun.yaml`; without one all is at its default.
         roster: The packaged agents with the repository's laid over them.
     """
@@ -32,6 +37,7 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     config: Config
     roster: Roster
     pipeline: Pipeline
+    templates: tuple[TemplateText, ...] = ()
     is_written: bool = False
 
 
@@ -46,7 +52,41 @@ def read_configuration(repository: Path) -> Configuration:
     config = Config() if text is None else parse_config(text, packaged=packaged)
     roster = config.roster(packaged)
     return Configuration(
-        config=config, roster=roster, pipeline=_read_pipeline(repository, config, roster), is_written=text is not None
+        config=config,
+        roster=roster,
+        pipeline=_read_pipeline(repository, config, roster),
+        templates=user_templates(repository, config.templates),
+        is_written=text is not None,
+    )
+
+
+def run_settings(configuration: Configuration, forge: ForgeRef) -> RunSettings:
+    """What the configuration says about runs, for `plan`; `forge` is where their pull requests are."""
+    config = configuration.config
+    limits, telemetry = config.limits, config.telemetry
+    return RunSettings(
+        forge=forge,
+        limits=Limits(
+            timeout=limits.run_timeout_seconds, grace=limits.stop_grace_seconds, checks_grace=config.checks_grace_seconds
+        ),
+        keep_finished_days=limits.keep_finished_runs_days,
+        parallel_runs=limits.parallel_runs,
+        templates=template_set((*packaged_templates(), *configuration.templates)),
+        permissions=Permissions(
+            override=config.permissions.agent_tools_override, allow=config.permissions.allow, deny=config.permissions.deny
+        ),
+        telemetry=Telemetry(
+            enabled=telemetry.enabled,
+            otlp_endpoint=telemetry.otlp_endpoint,
+            otlp_protocol=telemetry.otlp_protocol.value,
+            logs_endpoint=telemetry.logs_endpoint,
+            logs_protocol=telemetry.logs_protocol.value,
+        ),
+        tool_server=ToolServer(url=config.tool_server.url, command=config.tool_server.command),
+        checks=tuple(
+            CheckNote(name=check.name, command=check.command, required=check.required, timeout=check.timeout_seconds)
+            for check in config.checks
+        ),
     )
 
 

@@ -160,9 +160,10 @@ class Controller:
 
     async def _start_up(self) -> None:
         # Runs first: a play that is looked at must not find a workspace free that a run still holds.
+        now = self._clock()
         for run in await self._store.find(CodeRun):
             if run.status.work_completed:
-                self._appoint_expiry(run)
+                self._appoint_expiry(run, now)
                 continue
             workspace = ""
             with contextlib.suppress(CoderunError):
@@ -179,9 +180,9 @@ class Controller:
         self._hint_tasks()
         await self._store.forget_deliveries(self._clock() - timedelta(days=DELIVERY_DAYS))
 
-    def _appoint_expiry(self, run: CodeRun) -> None:
+    def _appoint_expiry(self, run: CodeRun, now: datetime) -> None:
         if run.status.expire_at is not None and run.status.job_name:
-            left = (run.status.expire_at - self._clock()).total_seconds()
+            left = (run.status.expire_at - now).total_seconds()
             self._queue.add_after(Key(Kind.RUN, run.name), max(60.0, left))
 
     def _hint_play_of(self, run: CodeRun) -> None:
@@ -259,6 +260,7 @@ class Controller:
                 await self._reconcile(key, queue)
             finally:
                 queue.done(key)
+            await asyncio.sleep(0)  # most passes never wait: a thousand in a row would keep everybody else from their turn
 
     async def _reconcile(self, key: Key, queue: WorkQueue[Key]) -> None:
         self.reconciles += 1

@@ -1,5 +1,6 @@
 """`why`: what a play waits for, since when, what would move it, and what moved it last. Pure: objects in, values out."""
 
+import re
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -17,7 +18,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         waits_for: What is waited for, "" when the play has ended.
         seconds: How long it has been waiting.
         moved_by: The last decision, with its reason.
-        last_event: The newest event of the forge that was a hint for this play.
+        last_event: The newest event of the forge that was a hint for this play, with its delivery's id.
     """
 
     play: str
@@ -33,6 +34,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     moved_by: str
     moved_at: datetime | None
     last_event: str
+    last_event_at: datetime | None
     run: str
     controller: str
 
@@ -44,6 +46,7 @@ def explain(
     status = play.status
     waiting = status.waiting
     last = status.history[-1] if status.history else None
+    event = _last_event(play, deliveries)
     since = waiting.since if waiting is not None else status.finished_at
     would_move = waiting.would_move if waiting is not None else _way_on(play)
     if not controller and not play.is_finished:
@@ -61,7 +64,8 @@ def explain(
         would_move=would_move,
         moved_by=f"{last.reason}: {last.message}" if last is not None else "",
         moved_at=last.at if last is not None else None,
-        last_event=_last_event(play, deliveries),
+        last_event=f"{event.event} ({event.id})" if event is not None else "",
+        last_event_at=event.received_at if event is not None else None,
         run=_at_work(runs),
         controller=controller,
     )
@@ -81,6 +85,7 @@ def _at_work(runs: Sequence[CodeRun]) -> str:
     return "; ".join(parts)
 
 
-def _last_event(play: Play, deliveries: Sequence[Delivery]) -> str:
-    found = next((d for d in deliveries if play.name in d.outcome), None)
-    return f"{found.event} at {found.received_at:%H:%M:%S} ({found.id})" if found is not None else ""
+def _last_event(play: Play, deliveries: Sequence[Delivery]) -> Delivery | None:
+    """The first of `deliveries` (newest first) whose outcome names this play, and not one whose name only begins like it."""
+    named = re.compile(rf"(?<![\w-]){re.escape(play.name)}(?![\w-])")
+    return next((delivery for delivery in deliveries if named.search(delivery.outcome)), None)

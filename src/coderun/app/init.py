@@ -84,6 +84,28 @@ _TAIL: Final = """\
 #  type: local
 #  url: ""
 #  repository: ""
+
+# Your own templates of prompts, settings and hooks, laid over the packaged ones; `coderun render --agent rex` shows the result.
+#templates: .coderun/templates
+
+# What agents may do without asking, as rules of their CLI.
+#permissions:
+#  agentToolsOverride: false
+#  allow: []
+#  deny: []
+
+# Where agent CLIs send telemetry.
+#telemetry:
+#  enabled: false
+#  otlpEndpoint: http://localhost:4317
+#  otlpProtocol: grpc
+#  logsEndpoint: http://localhost:4318
+#  logsProtocol: http/protobuf
+
+# Server of remote MCP tools, and the program that connects agents to it.
+#toolServer:
+#  url: ""
+#  command: toolman-client
 """
 
 

@@ -9,7 +9,7 @@ import os
 import random
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,7 +17,7 @@ import msgspec
 
 from coderun.agent.environment import LOGIN_VARIABLES, NETWORK_VARIABLES
 from coderun.app.checks import CheckCommand, LocalChecks
-from coderun.app.configuration import Configuration, read_configuration
+from coderun.app.configuration import Configuration, read_configuration, run_settings
 from coderun.app.controller import Controller
 from coderun.app.logs import log_to
 from coderun.app.places import ask_git, find_base_branch, find_repository, find_state_folder
@@ -33,9 +33,8 @@ from coderun.model.repository import parse_repository
 from coderun.model.roster import Agent, Roster
 from coderun.pipeline.definition import Pipeline
 from coderun.pipeline.facts import Rules
-from coderun.plan.order import ForgeRef, Limits, RunOrder
+from coderun.plan.order import ForgeRef, RunOrder
 from coderun.plan.plan import workspace_of
-from coderun.plan.settings import RunSettings
 from coderun.reconcile.coderun import CodeRunReconciler
 from coderun.reconcile.play import PlayReconciler, PlaySettings
 from coderun.reconcile.view import View
@@ -104,13 +103,19 @@ class LocalEvents:
         ]
 
 
+def now() -> datetime:
+    """The machine's time."""
+    return datetime.now(UTC)
+
+
 class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
-    """What is read from outside, once: where we stand, as whom, with which environment."""
+    """What is read from outside: where we stand, as whom, with which environment, and what time it is."""
 
     cwd: Path
     home: Path
     environment: Mapping[str, str]
     command: str = "coderun"
+    clock: Callable[[], datetime] = now
 
 
 class LocalSystem:
@@ -130,6 +135,7 @@ class LocalSystem:
     ) -> None:
         self.cwd = around.cwd
         self.environment = around.environment
+        self.clock = around.clock
         self.repository = repository
         self.state = state
         self.configuration = configuration
@@ -160,10 +166,6 @@ class LocalSystem:
         """Definitions by name."""
         return {self.configuration.pipeline.name: self.configuration.pipeline}
 
-    def clock(self) -> datetime:
-        """The time."""
-        return datetime.now(UTC)
-
     def roster(self) -> Roster:
         """The agents, those that `roles` names first."""
         roster = self.configuration.roster
@@ -190,16 +192,8 @@ class LocalSystem:
         limits = config.limits
         roster = self.roster()
         view = View()
-        settings = RunSettings(
-            forge=ForgeRef(kind="local", location=str(self.forge.folder), repository=str(self.forge.repository)),
-            limits=Limits(
-                timeout=limits.run_timeout_seconds,
-                grace=limits.stop_grace_seconds,
-                checks_grace=config.checks_grace_seconds,
-            ),
-            keep_finished_days=limits.keep_finished_runs_days,
-            parallel_runs=limits.parallel_runs,
-        )
+        forge = ForgeRef(kind="local", location=str(self.forge.folder), repository=str(self.forge.repository))
+        settings = run_settings(self.configuration, forge)
         rules = Rules(
             attempts=limits.attempts,
             backoff=limits.retry_backoff_seconds,
@@ -317,10 +311,13 @@ async def open_local(folder: Path, *, create: bool = False, around: Surroundings
         await _make(state, repository, configuration, base, around)
     elif not (state / "state.db").exists():
         raise NotFoundError(f"nothing was played in {repository} yet; `coderun play --task N` starts")
-    listener = Listener(state / "wake")
-    store = SqliteStore.open(state / "state.db", clock=lambda: datetime.now(UTC), listener=listener)
-    forge = open_forge_in(state, around.environment)
-    try:
+    async with contextlib.AsyncExitStack() as stack:
+        listener = Listener(state / "wake")
+        stack.callback(listener.close)
+        store = SqliteStore.open(state / "state.db", clock=around.clock, listener=listener)
+        stack.push_async_callback(store.close)
+        forge = open_forge_in(state, around.environment, clock=around.clock)
+        stack.callback(forge.close)
         yield LocalSystem(
             around=around,
             repository=repository,
@@ -331,10 +328,6 @@ async def open_local(folder: Path, *, create: bool = False, around: Surroundings
             forge=forge,
             listener=listener,
         )
-    finally:
-        forge.close()
-        await store.close()
-        listener.close()
 
 
 def surroundings(folder: Path) -> Surroundings:
@@ -362,7 +355,7 @@ def open_forge(folder: Path) -> LocalForge:
     return open_forge_in(find_state_folder(repository, environ=around.environment, home=around.home), around.environment)
 
 
-def open_forge_in(state: Path, environment: Mapping[str, str]) -> LocalForge:
+def open_forge_in(state: Path, environment: Mapping[str, str], *, clock: Callable[[], datetime] = now) -> LocalForge:
     """The forge of a state folder, as the agent whose token file the environment names, else as the person."""
     named = environment.get("CODERUN_FORGE_TOKEN_FILE")
     token = None
@@ -372,7 +365,7 @@ def open_forge_in(state: Path, environment: Mapping[str, str]) -> LocalForge:
         except OSError as error:
             raise ConfigError(f"CODERUN_FORGE_TOKEN_FILE names {named!r}, which cannot be read: {error.strerror}") from error
     waker = wake.Waker(state / "wake")
-    return LocalForge.open(state / "forge", token=token, on_change=lambda: _wake(waker), environment=environment)
+    return LocalForge.open(state / "forge", token=token, clock=clock, on_change=lambda: _wake(waker), environment=environment)
 
 
 def _wake(waker: wake.Waker) -> None:
@@ -397,6 +390,7 @@ async def _make(state: Path, repository: Path, configuration: Configuration, bas
         wake_script=Path(wake.__file__),
         wake_dir=state / "wake",
         settings=_forge_settings(configuration, base, repository, around),
+        clock=around.clock,
         environment=around.environment,
     )
     if sync.state is BaseState.DIVERGED:

@@ -9,6 +9,7 @@ from coderun.model.coderun import CodeRun
 from coderun.model.errors import NotFoundError, RefusedError, WriteConflictError
 from coderun.model.names import LABEL_TASK
 from coderun.model.play import Approval, Play, PlayPhase, PlaySpec
+from coderun.model.text import did_you_mean, listed, printable
 from coderun.store.protocol import ObjectStore
 
 
@@ -25,9 +26,13 @@ async def find_play(store: ObjectStore, wanted: str) -> Play:
         found = await store.find(Play, labels={LABEL_TASK: str(int(wanted))})
         if len(found) == 1:
             return found[0]
+        if found:
+            raise NotFoundError(
+                f"task {int(wanted)} has several plays; name one of them: {listed(play.name for play in found)}"
+            )
     known = [known.name for known in await store.find(Play)]
-    shown = ", ".join(known[:10]) or "none yet; `coderun play --task N` makes one"
-    raise NotFoundError(f"there is no play {wanted!r}; known plays: {shown}")
+    shown = f"known plays: {listed(known, limit=10)}" if known else "none was made yet; `coderun play --task N` makes one"
+    raise NotFoundError(f"there is no play {_quoted(wanted)}{did_you_mean(wanted, known)}; {shown}")
 
 
 async def find_run(store: ObjectStore, wanted: str) -> CodeRun:
@@ -42,7 +47,9 @@ async def find_run(store: ObjectStore, wanted: str) -> CodeRun:
     try:
         play = await find_play(store, wanted)
     except NotFoundError as error:
-        raise NotFoundError(f"there is no run or play {wanted!r}; `coderun get runs` lists runs") from error
+        known = [run.name for run in await store.find(CodeRun)] + [play.name for play in await store.find(Play)]
+        near = did_you_mean(wanted, known)
+        raise NotFoundError(f"there is no run or play {_quoted(wanted)}{near}; `coderun get runs` lists runs") from error
     if not play.status.runs:
         raise NotFoundError(f"play {play.name} has no run yet; `coderun why {play.name}` says what it waits for")
     newest = await store.get(CodeRun, play.status.runs[-1].name)
@@ -76,6 +83,7 @@ def pausing(play: Play) -> PlaySpec:
 
 def resuming(play: Play) -> PlaySpec:
     """Go on."""
+    _refuse_finished(play, "resumed; `coderun retry` goes on with one that failed or was aborted")
     return replace(play.spec, paused=False)
 
 
@@ -99,15 +107,23 @@ def approving(by: str, at: datetime) -> Callable[[Play], PlaySpec]:
         _refuse_finished(play, "approved")
         if not play.status.stage:
             raise RefusedError(f"play {play.name} has not started; `coderun why {play.name}` says what it waits for")
-        pull = play.status.pull_request
-        head = pull.head_sha if pull is not None else ""
-        stage, iteration = play.status.stage, play.status.iteration
-        if any((a.stage, a.head_sha, a.iteration) == (stage, head, iteration) for a in play.spec.approvals):
+        if approval_of(play) is not None:
             return play.spec
-        approval = Approval(stage=stage, head_sha=head, by=by, at=at, iteration=iteration)
+        status = play.status
+        approval = Approval(stage=status.stage, head_sha=_head(play), by=by, at=at, iteration=status.iteration)
         return replace(play.spec, approvals=(*play.spec.approvals, approval))
 
     return change
+
+
+def approval_of(play: Play) -> Approval | None:
+    """The approval there is of the play's stage, head and iteration as they are now."""
+    now = (play.status.stage, _head(play), play.status.iteration)
+    return next((a for a in play.spec.approvals if (a.stage, a.head_sha, a.iteration) == now), None)
+
+
+def _head(play: Play) -> str:
+    return play.status.pull_request.head_sha if play.status.pull_request is not None else ""
 
 
 async def cancel_run(store: ObjectStore, wanted: str, reason: str) -> CodeRun:
@@ -126,6 +142,10 @@ async def cancel_run(store: ObjectStore, wanted: str, reason: str) -> CodeRun:
             return await store.update(replace(run, spec=replace(run.spec, cancel_requested=reason)))
         except WriteConflictError:
             continue
+
+
+def _quoted(wanted: str) -> str:
+    return repr(printable(wanted, 80))
 
 
 def _refuse_finished(play: Play, what: str) -> None:

@@ -17,7 +17,9 @@ def command(output: OutputOption = Output.TABLE, repo: RepoOption = "") -> None:
     folder, the controller, process control. Secrets are named by where they are, never shown. Exit code 0: nothing stands in
     the way; 1: something does.
 
-    Examples: coderun doctor · coderun doctor -o json
+    Examples:
+        coderun doctor
+        coderun doctor -o json
     """
     import os
     from pathlib import Path

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from coderun.cli.terminal import Output, OutputOption, RepoOption, show, with_local
+from coderun.cli.terminal import Output, OutputOption, RepoOption, plain, show, with_local
 
 if TYPE_CHECKING:
     from coderun.app.local import LocalSystem
@@ -22,14 +22,18 @@ class What(StrEnum):
 
 
 def command(
-    what: Annotated[What, typer.Argument(help="plays, runs, or the local forge")] = What.PLAYS,
-    name: Annotated[str, typer.Argument(metavar="[NAME]", help="Only this one (for plays also the task's number).")] = "",
+    what: Annotated[What, typer.Argument(metavar="WHAT", help="plays, runs or forge.")] = What.PLAYS,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Only this one (for plays also the task's number).")] = "",
     output: OutputOption = Output.TABLE,
     repo: RepoOption = "",
 ) -> None:
     """List plays or runs, show one, or say where the local forge is.
 
-    Examples: coderun get · coderun get runs · coderun get plays 3 -o yaml · git pull "$(coderun get forge -o name)" main
+    Examples:
+        coderun get
+        coderun get runs
+        coderun get plays 3 -o yaml
+        git pull "$(coderun get forge -o name)" main
     """
     if what is What.FORGE:
         with_local(repo, lambda system: _show_forge(system, output))
@@ -46,14 +50,12 @@ def command(
 
     found = with_local(repo, work)
     if output in {Output.JSON, Output.YAML}:
-        import msgspec
-
-        rows: list[dict[str, Any]] = [msgspec.to_builtins(each) for each in found]
+        rows: list[dict[str, Any]] = [plain(each) for each in found]
         show(rows, output, columns=(), empty="", single=bool(name))
         return
     columns = _PLAY_COLUMNS if what is What.PLAYS else _RUN_COLUMNS
     make = _play_row if what is What.PLAYS else _run_row
-    rows = [make(each) for each in found]
+    rows = [{"name": each.name, **make(each)} for each in found]
     show(rows, output, columns=columns, empty=f"no {what.value} yet; `coderun play --task N` starts one")
 
 

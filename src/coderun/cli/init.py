@@ -17,7 +17,10 @@ def command(
     Base branch, checks, Task Master and agent CLIs are looked for and written in; every other key is there with its default,
     behind a `#`. A file that is there is never replaced without --force.
 
-    Examples: coderun init · coderun init --print · coderun init --force
+    Examples:
+        coderun init
+        coderun init --print
+        coderun init --force
     """
     import os
 

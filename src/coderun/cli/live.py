@@ -1,22 +1,32 @@
-"""The live view: plays with their stages, gates and reasons, redrawn as they move; plain lines where there is no terminal."""
+"""The live view: plays with their stages, gates and reasons, redrawn as they move; plain lines where there is no terminal.
+
+It shows what the store holds and asks nobody. All text of others is made printable before it is drawn.
+"""
 
 import contextlib
+import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from heapq import nlargest
 from typing import TYPE_CHECKING, Protocol
 
-from coderun.cli.terminal import safe, say
+from coderun.cli.terminal import clock_text, duration, safe, say
 from coderun.model.play import HistoryEntry, Play, PlayPhase
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console, RenderableType
+    from rich.text import Text
 
     from coderun.pipeline.definition import Pipeline
 
 RECENT = 8
+NARROW = 80
+WIDE = 150
 _MARKS = {"done": "●", "now": "◐", "person": "◆", "open": "○", "failed": "✗"}
 _STYLES = {"done": "green", "now": "yellow", "person": "magenta", "open": "dim", "failed": "red"}
+_PHASES = {PlayPhase.SUCCEEDED: "green", PlayPhase.FAILED: "red", PlayPhase.ABORTED: "red"}
 
 
 class LiveView(Protocol):
@@ -28,41 +38,43 @@ class LiveView(Protocol):
 
 
 class LineView:
-    """A line per decision: for pipes, logs and CI."""
+    """A line per decision: for pipes, logs and CI. Each is printed once; of older plays, only what comes after `since`."""
 
     def __init__(self, since: datetime) -> None:
         self._since = since
-        self._said: dict[str, int] = {}
+        self._said: dict[str, tuple[HistoryEntry, ...]] = {}
 
     def update(self, plays: Sequence[Play], now: datetime) -> None:
         """Print what was decided since the last call."""
         _ = now
         for play in plays:
-            for entry in self._new(play):
-                say(f"{entry.at:%H:%M:%S}  task {play.spec.task_id}  {safe(entry.reason)}: {safe(entry.message)}")
+            history = play.status.history
+            if play.name in self._said:
+                fresh = unseen(self._said[play.name], history)
+            else:
+                fresh = tuple(entry for entry in history if entry.at >= self._since)
+            self._said[play.name] = history
+            for entry in fresh:
+                say(f"{clock_text(entry.at)}  task {play.spec.task_id}  {_told(entry)}")
 
-    def _new(self, play: Play) -> list[HistoryEntry]:
-        entries = [entry for entry in play.status.history if entry.at >= self._since]
-        keys = [(entry.at, entry.reason, entry.message) for entry in entries]
-        last = self._said.get(play.name)
-        fresh = [entry for entry, key in zip(entries, keys, strict=True) if last is None or hash(key) != last]
-        if last is not None and last in map(hash, keys):
-            fresh = entries[[hash(key) for key in keys].index(last) + 1 :]
-        if keys:
-            self._said[play.name] = hash(keys[-1])
-        return fresh
+
+def unseen(seen: Sequence[HistoryEntry], history: Sequence[HistoryEntry]) -> tuple[HistoryEntry, ...]:
+    """What of `history` was added after `seen`; a history grows at its end and loses its oldest entries."""
+    kept = next(n for n in range(min(len(seen), len(history)), -1, -1) if tuple(seen[len(seen) - n :]) == tuple(history[:n]))
+    return tuple(history[kept:])
 
 
 class TableView:
-    """A table that is redrawn in place."""
+    """A table that is redrawn in place, never higher than the terminal."""
 
-    def __init__(self, pipelines: Mapping[str, "Pipeline"], show: "SupportsUpdate") -> None:
+    def __init__(self, pipelines: Mapping[str, "Pipeline"], show: "SupportsUpdate", console: "Console") -> None:
         self._pipelines = pipelines
         self._show = show
+        self._console = console
 
     def update(self, plays: Sequence[Play], now: datetime) -> None:
         """Redraw."""
-        self._show.update(draw(plays, self._pipelines, now), refresh=True)
+        self._show.update(draw(plays, self._pipelines, now, self._console), refresh=True)
 
 
 class SupportsUpdate(Protocol):
@@ -76,57 +88,123 @@ class SupportsUpdate(Protocol):
 @contextlib.contextmanager
 def live_view(pipelines: "Mapping[str, Pipeline]", now: datetime, *, plain: bool = False) -> Iterator[LiveView]:
     """The view that fits where the output goes."""
-    if plain or not sys.stdout.isatty():
+    if plain or not sys.stdout.isatty() or os.environ.get("TERM", "dumb") in {"dumb", "unknown"}:
         yield LineView(now)
         return
     from rich.console import Console
     from rich.live import Live
 
-    with Live(console=Console(highlight=False), auto_refresh=False, transient=False, vertical_overflow="visible") as live:
-        yield TableView(pipelines, live)
+    console = Console(highlight=False)
+    with Live(console=console, auto_refresh=False, transient=False, vertical_overflow="crop") as live:
+        yield TableView(pipelines, live, console)
 
 
-def draw(plays: Sequence[Play], pipelines: "Mapping[str, Pipeline]", now: datetime) -> "RenderableType":
-    """Plays as a table with their stages, and the last decisions below. All foreign text is made printable."""
+def draw(plays: Sequence[Play], pipelines: "Mapping[str, Pipeline]", now: datetime, console: "Console") -> "RenderableType":
+    """Plays as a table with their stages, and the last decisions below, within the size of the terminal.
+
+    Where there is no room for all, those that have ended come last, and a line says how many are not shown.
+    """
     from rich.console import Group
-    from rich.table import Table
     from rich.text import Text
 
+    width, height = console.width, max(console.height - 1, 4)
+    history = [Text(line, style="dim", no_wrap=True, overflow="ellipsis") for line in _last_decisions(plays, RECENT)]
+
+    def rows(some: Sequence[Play]) -> int:
+        return len(console.render_lines(table_of(some, pipelines, now, width), pad=False))
+
+    room = height - 1 - rows(plays) if len(plays) < height else -1
+    if room >= 0:
+        return Group(table_of(plays, pipelines, now, width), Text(""), *history[len(history) - min(room, len(history)) :])
+    ordered = sorted(plays, key=lambda play: play.is_finished)
+    recent = history[-3:] if height >= 12 else []  # noqa: PLR2004 - a small terminal has room for plays alone
+    shown = _most_that_fit(min(len(plays) - 1, height), lambda n: rows(ordered[:n]) < height - len(recent))
+    rest = Text(_rest(ordered[shown:]), style="bold", no_wrap=True, overflow="ellipsis")
+    return Group(table_of(ordered[:shown], pipelines, now, width), rest, *recent)
+
+
+def table_of(plays: Sequence[Play], pipelines: "Mapping[str, Pipeline]", now: datetime, width: int) -> "RenderableType":
+    """A row for each play. Only a wide terminal has the names of all stages, a narrow one has no pull requests."""
+    from rich.table import Table
+
     table = Table(box=None, pad_edge=False, header_style="bold", expand=True)
+    if width < NARROW:
+        table.add_column("task", ratio=2, overflow="fold")
+        table.add_column("now", ratio=3, overflow="fold")
+        for play in plays:
+            stage = _stages(play, pipelines)
+            table.add_row(_title(play), stage.append("  ").append_text(_now(play, now)))
+        return table
     table.add_column("task", ratio=3, overflow="fold")
-    table.add_column("stages and gates", ratio=6, overflow="fold")
-    table.add_column("round", width=5)
-    table.add_column("pr", width=4)
+    table.add_column("stages", no_wrap=True)
+    table.add_column("round", justify="right")
+    table.add_column("pr", justify="right")
     table.add_column("now", ratio=5, overflow="fold")
     for play in plays:
+        pull = play.status.pull_request
         table.add_row(
-            Text(f"{play.spec.task_id} {safe(play.spec.task.title if play.spec.task else '', 60)}"),
-            _stages(play, pipelines),
-            Text(str(play.status.iteration)),
-            Text(f"#{play.status.pull_request.number}" if play.status.pull_request is not None else "-"),
+            _title(play),
+            _stages(play, pipelines, all_names=width >= WIDE),
+            str(play.status.iteration),
+            f"#{pull.number}" if pull is not None else "-",
             _now(play, now),
         )
-    entries = sorted(((e, p) for p in plays for e in p.status.history), key=lambda pair: pair[0].at)[-RECENT:]
-    lines = [
-        Text(f"{entry.at:%H:%M:%S} task {play.spec.task_id} {safe(entry.reason)}: {safe(entry.message, 140)}", style="dim")
-        for entry, play in entries
-    ]
-    return Group(table, Text(""), *lines)
+    return table
 
 
-def _stages(play: Play, pipelines: "Mapping[str, Pipeline]") -> "RenderableType":
+def _most_that_fit(limit: int, fits: Callable[[int], bool]) -> int:
+    """The greatest number of rows that fits, at least one."""
+    low, high = 1, max(limit, 1)
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle - 1)
+    return low
+
+
+def _rest(plays: Sequence[Play]) -> str:
+    counts = Counter(play.status.phase.value for play in plays)
+    return f"… and {len(plays)} more: {', '.join(f'{count} {phase}' for phase, count in counts.items())}"
+
+
+def _last_decisions(plays: Sequence[Play], limit: int) -> list[str]:
+    """The newest decisions of all plays, oldest first; those of one pass in the order they were made."""
+    newest = nlargest(
+        limit,
+        (
+            (entry.at, play.spec.task_id, number, entry)
+            for play in plays
+            for number, entry in enumerate(play.status.history[-limit:])
+        ),
+        key=lambda row: row[:3],
+    )
+    return [f"{clock_text(at)} task {task} {_told(entry, 140)}" for at, task, _, entry in reversed(newest)]
+
+
+def _told(entry: HistoryEntry, limit: int | None = None) -> str:
+    return f"{safe(entry.reason)}: {safe(entry.message, limit)}"
+
+
+def _title(play: Play) -> "Text":
+    from rich.text import Text
+
+    return Text(f"{play.spec.task_id} {safe(play.spec.task.title if play.spec.task else '', 60)}")
+
+
+def _stages(play: Play, pipelines: "Mapping[str, Pipeline]", *, all_names: bool = False) -> "Text":
+    """A mark for each stage, with the name of the current one or with all names."""
     from rich.text import Text
 
     text = Text()
     pipeline = pipelines.get(play.spec.pipeline)
     if pipeline is None:
         return text
-    for stage in pipeline.stages:
-        kind = stage_kind(play, stage.name, pipeline.index(play.status.stage), pipeline.index(stage.name))
-        text.append(f"{_MARKS[kind]}\N{NO-BREAK SPACE}{stage.name}  ", style=_STYLES[kind])
-    held = [f"{gate.name} by {gate.actor}" if gate.actor else gate.name for gate in play.status.gates]
-    if held:
-        text.append(f"\n✓ {safe(' · '.join(held))}", style="dim")
+    current = pipeline.index(play.status.stage)
+    for at, stage in enumerate(pipeline.stages):
+        kind = stage_kind(play, stage.name, current, at)
+        text.append(f"{_MARKS[kind]} {stage.name}  " if all_names else _MARKS[kind], style=_STYLES[kind])
+    if not all_names and play.status.stage:
+        text.append(f" {safe(play.status.stage, 20)}", style="bold")
+    text.rstrip()
     return text
 
 
@@ -142,16 +220,15 @@ def stage_kind(play: Play, stage: str, current: int, at: int) -> str:
     return "person" if status.phase is PlayPhase.WAITING else "now"
 
 
-def _now(play: Play, now: datetime) -> "RenderableType":
+def _now(play: Play, now: datetime) -> "Text":
     from rich.text import Text
 
     status = play.status
     if status.waiting is None:
-        style = {PlayPhase.SUCCEEDED: "green", PlayPhase.FAILED: "red", PlayPhase.ABORTED: "red"}.get(status.phase, "")
-        return Text(f"{status.phase.value} {safe(status.message, 160)}".strip(), style=style)
+        return Text(f"{status.phase.value} {safe(status.message, 160)}".strip(), style=_PHASES.get(status.phase, ""))
     since = status.waiting.since
-    seconds = f" ({(now - since).total_seconds():.0f} s)" if since is not None else ""
-    text = Text(safe(status.waiting.message, 160) + seconds)
+    length = f" ({duration((now - since).total_seconds())})" if since is not None else ""
+    text = Text(safe(status.waiting.message, 160) + length)
     if status.phase is PlayPhase.WAITING:
         text.append(f"\n→ {safe(status.waiting.would_move, 160)}", style="magenta")
     return text

@@ -1,14 +1,14 @@
 """`coderun logs RUN`: what a run said, and what it says."""
 
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from coderun.cli.terminal import RepoOption, say, with_local
+from coderun.cli.terminal import RepoOption, safe, say, with_local
 
 if TYPE_CHECKING:
     from coderun.app.local import LocalSystem
+    from coderun.model.coderun import CodeRun
 
 
 def command(
@@ -16,26 +16,47 @@ def command(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run ends.")] = False,
     repo: RepoOption = "",
 ) -> None:
-    """Print the output of a run; control characters other than line ends and tabs are shown, not obeyed.
+    """Print what a run says, without control characters and escape sequences.
 
-    Examples: coderun logs 3 -f · coderun logs play-shop-3-testing-1-1
+    Examples:
+        coderun logs 3 -f
+        coderun logs play-shop-3-testing-1-1
     """
 
     async def work(system: "LocalSystem") -> None:
         from coderun.app.steer import find_run
-        from coderun.model.text import printable
 
         found = await find_run(system.store, run)
         if not found.status.job_name:
-            say(f"run {found.name} has not started: {found.status.message or 'nobody has looked at it yet'}", err=True)
-            return
+            why = found.status.message or "nobody has looked at it yet; `coderun up` does"
+            say(f"run {found.name} has not started: {safe(why)}", err=True)
+            if not follow:
+                return
+            found = await _started(system, found)
         rest = b""
         async for chunk in system.runtime.logs(found.status.job_name, follow=follow):
             *lines, rest = (rest + chunk).split(b"\n")
-            for line in lines:
-                sys.stdout.write(printable(line.decode("utf-8", "replace")) + "\n")
-            sys.stdout.flush()
+            if lines:
+                say("\n".join(_shown(line) for line in lines))
         if rest:
-            say(printable(rest.decode("utf-8", "replace")))
+            say(_shown(rest))
 
     with_local(repo, work)
+
+
+async def _started(system: "LocalSystem", run: "CodeRun") -> "CodeRun":
+    """The run as soon as it has a job, or has ended without one."""
+    from coderun.app.steer import find_run
+
+    changes = system.store.watch()
+    while True:
+        found = await find_run(system.store, run.name)
+        if found.status.job_name or found.status.phase.is_finished:
+            return found
+        await anext(changes)
+
+
+def _shown(line: bytes) -> str:
+    from coderun.model.text import printable
+
+    return printable(line.decode("utf-8", "replace"), keep_lines=True)

@@ -1,5 +1,7 @@
 """The entry point: `coderun`. Builds the commands, turns errors into a line for people and an exit code."""
 
+import io
+import os
 import sys
 
 import typer
@@ -14,17 +16,19 @@ from coderun.cli import (
     logs,
     play,
     pr,
+    render,
     run,
     steer,
     up,
     watch,
     why,
 )
-from coderun.cli.terminal import Exit, exit_code, say
+from coderun.cli.help import keep_examples
+from coderun.cli.terminal import Exit, ReaderGoneError, exit_code, say
 
 _EPILOG = (
     "Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 waits for a person, 4 not found, "
-    "5 not available now, 6 refused, 130 interrupted."
+    "5 not available now, 6 refused, 130 interrupted. `coderun COMMAND --help` has examples."
 )
 
 app = typer.Typer(
@@ -35,24 +39,26 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-app.command("play")(play.command)
-app.command("run")(run.command)
-app.command("get")(get.command)
-app.command("watch")(watch.command)
-app.command("logs")(logs.command)
-app.command("why")(why.command)
-app.command("cancel")(steer.cancel)
-app.command("abort")(steer.abort)
-app.command("pause")(steer.pause)
-app.command("resume")(steer.resume)
-app.command("retry")(steer.retry)
-app.command("approve")(steer.approve)
-app.add_typer(pr.app, name="pr")
-app.command("up")(up.command)
-app.command("init")(init.command)
-app.command("doctor")(doctor.command)
-app.command("demo")(demo.command)
+app.command("play", short_help="Play tasks from implementation to merge.")(play.command)
+app.command("run", short_help="Run one agent once, outside a play.")(run.command)
+app.command("get", short_help="List plays or runs, show one, or the local forge.")(get.command)
+app.command("watch", short_help="Follow plays in a live view.")(watch.command)
+app.command("why", short_help="Say what a play waits for, and what would move it.")(why.command)
+app.command("logs", short_help="Print what a run says.")(logs.command)
+app.add_typer(pr.app, name="pr", short_help="Read, review and merge pull requests of the local forge.")
+app.command("approve", short_help="Pass the current gate of a play as your decision.")(steer.approve)
+app.command("pause", short_help="Let a play start nothing more until it is resumed.")(steer.pause)
+app.command("resume", short_help="Go on with a paused play.")(steer.resume)
+app.command("retry", short_help="Go on with a play that failed, was aborted or waits.")(steer.retry)
+app.command("cancel", short_help="End one run; its work is kept.")(steer.cancel)
+app.command("abort", short_help="End a play; its work is kept.")(steer.abort)
+app.command("render", short_help="Show every file of a run before it runs.")(render.command)
+app.command("up", short_help="Be the controller, until Ctrl-C; --stop ends it.")(up.command)
+app.command("init", short_help="Write a commented coderun.yaml.")(init.command)
+app.command("doctor", short_help="Check everything a play needs.")(doctor.command)
+app.command("demo", short_help="See it all on a small repository, with scripted agents.")(demo.command)
 app.command("agent", hidden=True)(agent.command)
+keep_examples(app)
 
 
 def _print_version(value: bool) -> None:
@@ -70,22 +76,29 @@ def _root(
 
 def main() -> None:
     """Run the command line; ends the process."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that cannot show a character is no reason to fail
     try:
         app()
-    except KeyboardInterrupt:
-        say("interrupted", err=True)
-        sys.exit(Exit.INTERRUPTED)
-    except BrokenPipeError:
-        # The reader of our output has gone (`coderun get | head`); there is nobody to tell.
-        sys.stderr.close()
+    except ReaderGoneError:
+        _discard_output()
         sys.exit(Exit.OK)
     except Exception as error:
         from coderun.model.errors import CoderunError
+        from coderun.model.text import printable
 
         if not isinstance(error, CoderunError):
             raise
-        say(f"error: {error}", err=True)
+        say(f"error: {printable(str(error), keep_lines=True)}", err=True)
         sys.exit(exit_code(error))
+
+
+def _discard_output() -> None:
+    """Point standard output at nothing, so that what is still buffered does not fail once more at the end."""
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, sys.stdout.fileno())
+    os.close(nothing)
 
 
 if __name__ == "__main__":

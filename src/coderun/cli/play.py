@@ -4,16 +4,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from coderun.cli.terminal import Exit, RepoOption, safe, say, with_local
+from coderun.cli.terminal import Exit, ReaderGoneError, RepoOption, safe, say, with_local
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from coderun.app.local import LocalSystem
     from coderun.app.submit import Submitted
     from coderun.model.play import Play
 
 
 def command(
-    text: Annotated[str, typer.Argument(metavar="[TASK]", help="A Markdown file or a sentence to play as a task.")] = "",
+    text: Annotated[str, typer.Argument(metavar="TASK", help="A Markdown file or a sentence to play as a task.")] = "",
     task: Annotated[int | None, typer.Option("--task", "-t", help="Play this task of tasks.json.")] = None,
     tasks: Annotated[str, typer.Option("--tasks", help="Play these tasks: 1-5,8")] = "",
     next_task: Annotated[bool, typer.Option("--next", help="Play the next task that is ready.")] = False,
@@ -41,11 +43,15 @@ def command(
 
     Runs in the foreground with a live view; agents outlive it, and the same command goes on where it stopped.
 
-    Examples: coderun play --task 3 · coderun play --all --auto-merge · coderun play "Fix the typo in README" ·
-    coderun play notes/feature.md · coderun play --tasks 1-5,8 --detach
+    Examples:
+        coderun play --task 3
+        coderun play --all --auto-merge
+        coderun play "Fix the typo in README"
+        coderun play notes/feature.md
+        coderun play --tasks 1-5,8 --detach
     """
 
-    async def work(system: "LocalSystem") -> "tuple[list[Submitted], list[Play]]":
+    async def work(system: "LocalSystem") -> "list[Play]":
         from coderun.app.request import PlayRequest, request_plays
 
         request = PlayRequest(
@@ -60,16 +66,17 @@ def command(
             agent_command=agent_command,
         )
         system.parallel = parallel or system.parallel
+        begun = system.clock()
         submitted = await request_plays(system, request)
         _announce(submitted)
         if detach:
             await _hand_over(system)
-            return submitted, []
-        return submitted, await _follow(system, [each.name for each in submitted], plain=plain)
+            return []
+        return await _follow(system, [each.name for each in submitted], begun, plain=plain)
 
     try:
-        submitted, plays = with_local(repo, work, create=True)
-    except KeyboardInterrupt:
+        plays = with_local(repo, work, create=True)
+    except (KeyboardInterrupt, ReaderGoneError):
         say(
             "\nstopped watching; agents at work go on. "
             "`coderun up` or the same command carries on, `coderun abort` ends a play.",
@@ -80,18 +87,17 @@ def command(
         return
     from coderun.cli.watch import outcome
 
-    _ = submitted
     _summarise(plays)
     raise typer.Exit(outcome(plays))
 
 
-async def _follow(system: "LocalSystem", names: list[str], *, plain: bool) -> "list[Play]":
+async def _follow(system: "LocalSystem", names: list[str], begun: "datetime", *, plain: bool) -> "list[Play]":
     import sys
 
     from coderun.app.follow import as_controller, follow_plays
     from coderun.cli.live import live_view
 
-    with live_view(system.pipelines, system.clock(), plain=plain) as view:
+    with live_view(system.pipelines, begun, plain=plain) as view:
         async with as_controller(system) as control:
             return await follow_plays(system, names, view.update, until_person=not sys.stdout.isatty(), control=control)
     raise AssertionError("unreachable")
@@ -101,7 +107,7 @@ async def _hand_over(system: "LocalSystem") -> None:
     from coderun.app.background import ensure_controller
 
     holder = await ensure_controller(system)
-    say(f"handed over to the controller ({holder}); `coderun watch` follows it")
+    say(f"handed over to the controller ({safe(holder)}); `coderun watch` follows it, `coderun up --stop` ends it")
 
 
 def _announce(submitted: "list[Submitted]") -> None:
@@ -122,7 +128,8 @@ def _summarise(plays: "list[Play]") -> None:
         status = play.status
         pull = f" #{status.pull_request.number}" if status.pull_request is not None else ""
         waiting = status.waiting
+        rounds = "round" if status.iteration == 1 else "rounds"
         tail = status.message or (waiting.message if waiting is not None else "")
-        say(f"task {play.spec.task_id}:{pull} {status.phase.value} after {status.iteration} round(s). {safe(tail)}")
+        say(f"task {play.spec.task_id}:{pull} {status.phase.value} after {status.iteration} {rounds}. {safe(tail)}")
         if waiting is not None and waiting.would_move:
             say(f"  what would move it: {safe(waiting.would_move)}")

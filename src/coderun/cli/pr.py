@@ -92,7 +92,10 @@ def list_(
 ) -> None:
     """List pull requests.
 
-    Examples: coderun pr list · coderun pr list --state all --task 3 · coderun pr list -o name
+    Examples:
+        coderun pr list
+        coderun pr list --state all --task 3
+        coderun pr list -o name
     """
 
     async def work(forge: "LocalForge") -> "list[PullRequest]":
@@ -114,7 +117,9 @@ def list_(
 def show_(context: typer.Context, number: NumberArgument, output: OutputOption = Output.TABLE, repo: RepoOption = "") -> None:
     """Show one pull request: text, labels, reviews, checks, pushes and conversation.
 
-    Examples: coderun pr show 7 · coderun pr show 7 -o json
+    Examples:
+        coderun pr show 7
+        coderun pr show 7 -o json
     """
 
     async def work(forge: "LocalForge") -> "tuple[PullRequest, list[Comment]]":
@@ -126,16 +131,16 @@ def show_(context: typer.Context, number: NumberArgument, output: OutputOption =
     elif output is Output.NAME:
         say(str(pull.number))
     else:
-        import msgspec
-
-        say(to_text({**data(pull), "comments": msgspec.to_builtins(comments)}, output))
+        say(to_text({**data(pull), "comments": comments}, output))
 
 
 @app.command("diff")
 def diff(context: typer.Context, number: NumberArgument, repo: RepoOption = "") -> None:
     """Print what a pull request changes, as a patch. On a terminal it is cleaned of control characters.
 
-    Examples: coderun pr diff 7 · coderun pr diff 7 | git apply
+    Examples:
+        coderun pr diff 7
+        coderun pr diff 7 | git apply
     """
 
     async def work(forge: "LocalForge") -> str:
@@ -157,7 +162,9 @@ def comment(
 ) -> None:
     """Add a comment.
 
-    Examples: coderun pr comment 7 -m "Looks good so far" · coderun pr comment 7 --body - <notes.md
+    Examples:
+        coderun pr comment 7 -m "Looks good so far"
+        coderun pr comment 7 --body - <notes.md
     """
     text = _text(body)
 
@@ -181,7 +188,9 @@ def review(
 ) -> None:
     """Review the head commit: approve it, request changes, or (neither) only comment on it.
 
-    Examples: coderun pr review 7 --approve · coderun pr review 7 --request-changes -m "The test of task 3 is missing"
+    Examples:
+        coderun pr review 7 --approve
+        coderun pr review 7 --request-changes -m "The test of task 3 is missing"
     """
     if approve and request_changes:
         raise typer.BadParameter("--approve and --request-changes exclude each other; choose one")
@@ -211,7 +220,8 @@ def label(
 ) -> None:
     """Set labels on the head as it is now.
 
-    Example: coderun pr label 7 ready-for-qa
+    Examples:
+        coderun pr label 7 ready-for-qa
     """
 
     async def work(forge: "LocalForge") -> "PullRequest":
@@ -232,7 +242,8 @@ def unlabel(
 ) -> None:
     """Take labels off; those that are not set are passed over.
 
-    Example: coderun pr unlabel 7 ready-for-qa
+    Examples:
+        coderun pr unlabel 7 ready-for-qa
     """
 
     async def work(forge: "LocalForge") -> "PullRequest":
@@ -247,7 +258,9 @@ def unlabel(
 def checks(context: typer.Context, number: NumberArgument, output: OutputOption = Output.TABLE, repo: RepoOption = "") -> None:
     """List the checks of the head commit. Exit code 1 where one failed, 3 while one is pending.
 
-    Examples: coderun pr checks 7 · coderun pr checks 7 -o json
+    Examples:
+        coderun pr checks 7
+        coderun pr checks 7 -o json
     """
 
     async def work(forge: "LocalForge") -> "PullRequest":
@@ -288,7 +301,10 @@ def merge(
 ) -> None:
     """Merge a pull request into its base branch.
 
-    Examples: coderun pr merge 7 · coderun pr merge 7 --squash · coderun pr merge 7 --admin
+    Examples:
+        coderun pr merge 7
+        coderun pr merge 7 --squash
+        coderun pr merge 7 --admin
     """
 
     async def work(forge: "LocalForge") -> "PullRequest":
@@ -306,7 +322,8 @@ def merge(
 def close(context: typer.Context, number: NumberArgument, output: OutputOption = Output.TABLE, repo: RepoOption = "") -> None:
     """Close a pull request unmerged; its play stops.
 
-    Example: coderun pr close 7
+    Examples:
+        coderun pr close 7
     """
 
     async def work(forge: "LocalForge") -> "PullRequest":

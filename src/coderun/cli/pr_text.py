@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from coderun.cli.terminal import safe
+from coderun.cli.terminal import plain, safe
 
 if TYPE_CHECKING:
     from coderun.model.pulls import Comment, PullRequest
@@ -12,10 +12,8 @@ COLUMNS = ("number", "state", "title", "branch", "author", "head", "checks", "la
 
 def data(pull: "PullRequest") -> dict[str, Any]:
     """A pull request as plain data."""
-    import msgspec
-
-    plain: dict[str, Any] = msgspec.to_builtins(pull)
-    return plain
+    fields: dict[str, Any] = plain(pull)
+    return fields
 
 
 def row(pull: "PullRequest") -> dict[str, Any]:
@@ -80,5 +78,5 @@ def _conversation(comments: "list[Comment]") -> list[str]:
 def _body(text: str) -> list[str]:
     from coderun.model.text import printable
 
-    plain = printable(text, 20_000, keep_lines=True).strip("\n")
-    return ["", *(f"  {line}".rstrip() for line in plain.split("\n"))] if plain else []
+    shown = printable(text, 20_000, keep_lines=True).strip("\n")
+    return ["", *(f"  {line}".rstrip() for line in shown.split("\n"))] if shown else []

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from coderun.cli.terminal import Exit, Output, OutputOption, RepoOption, safe, say, to_text, with_local
+from coderun.cli.terminal import Exit, Output, OutputOption, ReaderGoneError, RepoOption, safe, say, to_text, with_local
 
 if TYPE_CHECKING:
     from coderun.app.local import LocalSystem
@@ -14,14 +14,16 @@ if TYPE_CHECKING:
 def command(
     agent: Annotated[str, typer.Option("--agent", "-a", help="Which agent of the roster.")],
     task: Annotated[int | None, typer.Option("--task", "-t", help="A task of tasks.json.")] = None,
-    text: Annotated[str, typer.Argument(metavar="[TASK]", help="A Markdown file or a sentence instead.")] = "",
+    text: Annotated[str, typer.Argument(metavar="TASK", help="A Markdown file or a sentence instead.")] = "",
     agent_command: Annotated[str, typer.Option("--agent-command", help="Run this program as the agent.")] = "",
     output: OutputOption = Output.TABLE,
     repo: RepoOption = "",
 ) -> None:
     """Run one agent once on a task: what its stage asks for is published, nothing follows.
 
-    Examples: coderun run --agent rex --task 3 · coderun run -a cleo "Tidy up the tests"
+    Examples:
+        coderun run --agent rex --task 3
+        coderun run -a cleo "Tidy up the tests"
     """
 
     async def work(system: "LocalSystem") -> "CodeRun":
@@ -37,7 +39,7 @@ def command(
 
     try:
         ended = with_local(repo, work, create=True)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, ReaderGoneError):
         say("\nstopped watching; the agent goes on. `coderun up` carries on, `coderun cancel` ends it.", err=True)
         raise typer.Exit(Exit.INTERRUPTED) from None
     if output in {Output.JSON, Output.YAML}:

@@ -14,73 +14,89 @@ if TYPE_CHECKING:
 PlayArgument = Annotated[str, typer.Argument(metavar="PLAY", help="Name of the play, or the number of its task.")]
 
 
-def _change(repo: str, name: str, change: "Callable[[Play], PlaySpec]", said: str) -> None:
+def _change(repo: str, name: str, change: "Callable[[Play], PlaySpec]", say_of: "Callable[[Play], str]") -> None:
     async def work(system: "LocalSystem") -> None:
         from coderun.app.steer import change_play
 
         play = await change_play(system.store, name, change)
-        holder = system.lock.holder()
-        hint = "" if holder is not None else "; no controller is running, `coderun up` carries it out"
-        say(f"play {safe(play.name)}: {said}{hint}")
+        say(f"play {safe(play.name)}: {say_of(play)}{_hint(system)}")
 
     with_local(repo, work)
+
+
+def _hint(system: "LocalSystem") -> str:
+    """What is missing where nobody would carry the change out."""
+    return "" if system.lock.holder() is not None else "; no controller is running, `coderun up` carries it out"
 
 
 def pause(play: PlayArgument, repo: RepoOption = "") -> None:
     """Start no new run and merge nothing until the play is resumed; agents at work go on to their end.
 
-    Example: coderun pause 3
+    Examples:
+        coderun pause 3
     """
     from coderun.app.steer import pausing
 
-    _change(repo, play, pausing, "paused; `coderun resume` goes on")
+    _change(repo, play, pausing, lambda _: "paused; `coderun resume` goes on")
 
 
 def resume(play: PlayArgument, repo: RepoOption = "") -> None:
     """Go on with a paused play.
 
-    Example: coderun resume 3
+    Examples:
+        coderun resume 3
     """
     from coderun.app.steer import resuming
 
-    _change(repo, play, resuming, "resumed")
+    _change(repo, play, resuming, lambda _: "resumed")
 
 
 def abort(play: PlayArgument, repo: RepoOption = "") -> None:
     """End a play; its agents save their work and end.
 
-    Example: coderun abort play-shop-3
+    Examples:
+        coderun abort play-shop-3
     """
     from coderun.app.steer import aborting
 
-    _change(repo, play, aborting, "is being aborted")
+    _change(repo, play, aborting, lambda _: "is being aborted")
 
 
 def retry(play: PlayArgument, repo: RepoOption = "") -> None:
     """Go on with a play that failed, was aborted or waits: fresh attempts, and one more round at the limit.
 
-    Example: coderun retry 3
+    Examples:
+        coderun retry 3
     """
     from coderun.app.steer import retrying
 
-    _change(repo, play, retrying, "goes on")
+    _change(repo, play, retrying, _retried)
 
 
 def approve(play: PlayArgument, repo: RepoOption = "") -> None:
     """Pass the play's current gate as your decision, for this head commit; at the merge stage it merges.
 
-    Example: coderun approve 3
+    Examples:
+        coderun approve 3
     """
 
     async def work(system: "LocalSystem") -> None:
-        from coderun.app.steer import approving, change_play
+        from coderun.app.steer import approval_of, approving, change_play
 
         changed = await change_play(system.store, play, approving(system.person, system.clock()))
-        newest = changed.spec.approvals[-1]
-        head = newest.head_sha[:8] or "no commit yet"
-        say(f"play {safe(changed.name)}: stage {safe(newest.stage)} approved by {safe(newest.by)} for {head}")
+        given = approval_of(changed)
+        if given is None:
+            say(f"play {safe(changed.name)} has moved on meanwhile; `coderun why {safe(changed.name)}` says where it is")
+            return
+        head = given.head_sha[:8] or "no commit yet"
+        what = f"stage {safe(given.stage)} approved by {safe(given.by)} for {head}"
+        say(f"play {safe(changed.name)}: {what}{_hint(system)}")
 
     with_local(repo, work)
+
+
+def _retried(play: "Play") -> str:
+    return "gets fresh attempts, and is paused; `coderun resume` goes on" if play.spec.paused else "goes on"
 
 
 def cancel(
@@ -90,13 +106,14 @@ def cancel(
 ) -> None:
     """Cancel one run: its agent saves its work and ends; the play then waits for you (`coderun retry`).
 
-    Example: coderun cancel play-shop-3-quality-1-1
+    Examples:
+        coderun cancel play-shop-3-quality-1-1
     """
 
     async def work(system: "LocalSystem") -> None:
         from coderun.app.steer import cancel_run
 
         cancelled = await cancel_run(system.store, run, reason or f"cancelled by {system.person}")
-        say(f"run {safe(cancelled.name)}: is being cancelled")
+        say(f"run {safe(cancelled.name)}: is being cancelled{_hint(system)}")
 
     with_local(repo, work)

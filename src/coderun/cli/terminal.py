@@ -1,8 +1,12 @@
-"""What all commands share: output forms, exit codes, errors for people, and getting at the local system."""
+"""What all commands share: output forms, exit codes, errors for people, and getting at the local system.
+
+Decides nothing and knows no command. What a person sees goes through `say`, texts of others through `safe`.
+"""
 
 import asyncio
 import sys
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from datetime import datetime
 from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -42,9 +46,20 @@ OutputOption = Annotated[Output, typer.Option("--output", "-o", help="Form of th
 RepoOption = Annotated[str, typer.Option("--repo", "-C", help="Work on the repository in this folder.", metavar="DIR")]
 
 
+class ReaderGoneError(Exception):
+    """Whoever read our output has closed it (`coderun get | head`); there is nobody to tell."""
+
+
 def say(text: str = "", *, err: bool = False) -> None:
-    """Print a line of our own text."""
-    print(text, file=sys.stderr if err else sys.stdout, flush=True)
+    """Print a line of our own text.
+
+    Raises:
+        ReaderGoneError: nobody reads standard output any more.
+    """
+    try:
+        print(text, file=sys.stderr if err else sys.stdout, flush=True)
+    except BrokenPipeError as error:
+        raise ReaderGoneError from error
 
 
 def safe(text: object, limit: int | None = None) -> str:
@@ -52,6 +67,19 @@ def safe(text: object, limit: int | None = None) -> str:
     from coderun.model.text import printable
 
     return printable(str(text), limit)
+
+
+def clock_text(at: datetime) -> str:
+    """The time of day on this machine's clock."""
+    return f"{at.astimezone():%H:%M:%S}"
+
+
+def duration(seconds: float) -> str:
+    """A length of time for people: `42 s`, `3.5 min`, `2.0 h`, `1.2 d`."""
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{max(0.0, seconds):.0f} s"
 
 
 def run_async(work: Coroutine[Any, Any, T]) -> T:
@@ -111,20 +139,39 @@ def show(
         say(to_text(data, output))
 
 
+def plain(value: Any) -> Any:
+    """An object as plain data with every field in it, also those at their defaults, named in camelCase."""
+    import msgspec
+
+    if isinstance(value, msgspec.Struct):
+        return {_camel(field.encode_name): plain(getattr(value, field.name)) for field in msgspec.structs.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(each) for each in value]
+    return msgspec.to_builtins(value)
+
+
+def _camel(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(map(str.capitalize, rest))
+
+
 def to_text(data: Any, output: Output) -> str:
     """`data` as JSON or YAML; control characters come out escaped in both."""
     import msgspec
 
+    everything = plain(data)
     if output is Output.YAML:
         from coderun.model.yaml import dump
 
-        return dump(msgspec.to_builtins(data)).rstrip("\n")
-    text = msgspec.json.format(msgspec.json.encode(data), indent=2).decode()
+        return dump(everything).rstrip("\n")
+    text = msgspec.json.format(msgspec.json.encode(everything), indent=2).decode()
     return "".join(char if char.isprintable() or char == "\n" else f"\\u{ord(char):04x}" for char in text)
 
 
 def print_table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], empty: str) -> None:
-    """A plain table; columns as wide as what is in them, the last one as wide as the terminal allows."""
+    """A plain table; columns as wide as what is in them. On a terminal lines are cut where it ends, elsewhere not."""
     import shutil
 
     cells = [[safe(row.get(column, "")) for column in columns] for row in rows]
@@ -132,7 +179,6 @@ def print_table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], empty
         say(empty)
         return
     widths = [max(len(column), *(len(line[at]) for line in cells)) for at, column in enumerate(columns)]
-    room = max(40, shutil.get_terminal_size((160, 24)).columns)
-    say("  ".join(column.upper().ljust(width) for column, width in zip(columns, widths, strict=True)).rstrip()[:room])
-    for line in cells:
-        say("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()[:room])
+    room = max(40, shutil.get_terminal_size().columns) if sys.stdout.isatty() else None
+    for line in ([column.upper() for column in columns], *cells):
+        say("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()[:room].rstrip())

@@ -1,29 +1,50 @@
 """`coderun up`: the controller of this repository, until it is stopped."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from coderun.cli.terminal import RepoOption, say, with_local
+import typer
+
+from coderun.cli.terminal import Exit, RepoOption, safe, say, with_local
 
 if TYPE_CHECKING:
     from coderun.app.local import LocalSystem
 
 
-def command(repo: RepoOption = "") -> None:
+def command(
+    stop: Annotated[bool, typer.Option("--stop", help="End the controller that runs, and return.")] = False,
+    repo: RepoOption = "",
+) -> None:
     """Run the controller in the foreground: it carries on every play of this repository. Ctrl-C stops it; agents go on.
 
-    Example: coderun up
+    Examples:
+        coderun up
+        coderun up --stop
     """
+    try:
+        with_local(repo, _stop if stop else _control, create=not stop)
+    except KeyboardInterrupt:
+        say("\nstopped; agents at work go on, and `coderun up` finds them again", err=True)
+        raise typer.Exit(Exit.INTERRUPTED) from None
 
-    async def work(system: "LocalSystem") -> None:
-        from coderun.model.errors import RefusedError
 
-        if not system.take_control():
-            holder = system.lock.holder()
-            raise RefusedError(f"the controller of {system.repository} is already running: {holder}")
-        say(f"controller of {system.repository}; state in {system.state}; Ctrl-C stops it, agents at work go on")
-        try:
-            await system.make_controller().run()
-        finally:
-            system.lock.release()
+async def _control(system: "LocalSystem") -> None:
+    from coderun.model.errors import RefusedError
 
-    with_local(repo, work, create=True)
+    if not system.take_control():
+        holder = system.lock.holder()
+        raise RefusedError(f"the controller of {system.repository} is already running: {holder}; `coderun up --stop` ends it")
+    say(f"controller of {safe(system.repository)}; state in {safe(system.state)}; Ctrl-C stops it, agents at work go on")
+    try:
+        await system.make_controller().run()
+    finally:
+        system.lock.release()
+
+
+async def _stop(system: "LocalSystem") -> None:
+    from coderun.app.background import stop_controller
+
+    stopped = await stop_controller(system)
+    if stopped is None:
+        say("no controller is running")
+    else:
+        say(f"the controller ({safe(stopped)}) has ended; agents at work go on, and `coderun up` finds them again")

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from coderun.cli.terminal import Exit, RepoOption, with_local
+from coderun.cli.terminal import Exit, ReaderGoneError, RepoOption, say, with_local
 
 if TYPE_CHECKING:
     from coderun.app.local import LocalSystem
@@ -13,14 +13,17 @@ if TYPE_CHECKING:
 
 def command(
     plays: Annotated[
-        list[str] | None, typer.Argument(metavar="[PLAY]...", help="Names or task numbers; all open ones by default.")
+        list[str] | None, typer.Argument(metavar="PLAY...", help="Names or task numbers; all open ones by default.")
     ] = None,
     plain: Annotated[bool, typer.Option("--plain", help="A line per decision instead of a table.")] = False,
     repo: RepoOption = "",
 ) -> None:
     """Watch plays until they end. Ctrl-C ends the watching, nothing else.
 
-    Examples: coderun watch · coderun watch 3 4 · coderun watch --plain
+    Examples:
+        coderun watch
+        coderun watch 3 4
+        coderun watch --plain
     """
 
     async def work(system: "LocalSystem") -> "list[Play]":
@@ -33,10 +36,20 @@ def command(
             names = [(await find_play(system.store, each)).name for each in plays]
         else:
             names = [play.name for play in await system.store.find(Play) if not play.is_finished]
+        if not names:
+            say("no play is under way; `coderun play --task N` starts one, `coderun get` lists those that have ended")
+            return []
+        if system.lock.holder() is None:
+            say("no controller is running: nothing moves until `coderun up` or `coderun play` is started", err=True)
         with live_view(system.pipelines, system.clock(), plain=plain) as view:
             return await follow_plays(system, names, view.update, until_person=False)
 
-    raise typer.Exit(outcome(with_local(repo, work)))
+    try:
+        ended = with_local(repo, work)
+    except (KeyboardInterrupt, ReaderGoneError):
+        say("\nstopped watching; nothing else has changed", err=True)
+        raise typer.Exit(Exit.INTERRUPTED) from None
+    raise typer.Exit(outcome(ended))
 
 
 def outcome(plays: "list[Play]") -> Exit:

@@ -1,12 +1,14 @@
-"""`coderun why PLAY`: what a play waits for, since when, what would move it, and what moved it last."""
+"""`coderun why PLAY`: what a play waits for, since when, what would move it, and what moved it last. Changes nothing."""
 
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from coderun.cli.terminal import Output, OutputOption, RepoOption, safe, say, to_text, with_local
+from coderun.cli.terminal import Output, OutputOption, RepoOption, clock_text, duration, safe, say, to_text, with_local
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from coderun.app.explain import Explanation
     from coderun.app.local import LocalSystem
     from coderun.model.play import Play
@@ -20,7 +22,10 @@ def command(
 ) -> None:
     """Say what a play waits for, since when, what would move it, and what moved it last.
 
-    Examples: coderun why 3 · coderun why play-shop-3 --history · coderun why 3 -o json
+    Examples:
+        coderun why 3
+        coderun why play-shop-3 --history
+        coderun why 3 -o json
     """
 
     async def work(system: "LocalSystem") -> "tuple[Play, Explanation]":
@@ -41,33 +46,29 @@ def command(
     elif output is Output.NAME:
         say(safe(told.play))
     else:
-        _print(told)
+        say("\n".join(lines_of(told)))
     if history and output is Output.TABLE:
         say("\ndecisions, oldest first:")
         for entry in found.status.history:
-            say(f"  {entry.at:%Y-%m-%d %H:%M:%S}  {safe(entry.reason)}: {safe(entry.message)}")
+            say(f"  {entry.at.astimezone():%Y-%m-%d %H:%M:%S}  {safe(entry.reason)}: {safe(entry.message)}")
 
 
-def _print(told: "Explanation") -> None:
-    stage = f", stage {told.stage}, iteration {told.iteration}" if told.stage else ""
-    say(f"{safe(told.play)} (task {told.task_id}): {told.phase}{stage}")
+def lines_of(told: "Explanation") -> list[str]:
+    """An explanation as people read it: a heading, then a line for each thing that is known."""
+    stage = f", stage {safe(told.stage)}, iteration {told.iteration}" if told.stage else ""
     rows = {
         "waits for": told.waits_for,
         "reason": told.reason,
-        "since": f"{_ago(told.seconds)} ago" if told.since is not None else "",
+        "since": f"{clock_text(told.since)}, {duration(told.seconds)} ago" if told.since is not None else "",
         "would move": told.would_move,
-        "moved by": f"{told.moved_by}" + (f" ({told.moved_at:%H:%M:%S})" if told.moved_at is not None else ""),
-        "last event": told.last_event,
+        "moved by": _at(told.moved_by, told.moved_at),
+        "last event": _at(told.last_event, told.last_event_at),
         "runs": told.run,
         "controller": told.controller or "none",
     }
-    for name, text in rows.items():
-        if text:
-            say(f"  {name + ':':<12} {safe(text)}")
+    heading = f"{safe(told.play)} (task {told.task_id}): {told.phase}{stage}"
+    return [heading, *(f"  {name + ':':<12} {safe(text)}" for name, text in rows.items() if text)]
 
 
-def _ago(seconds: float) -> str:
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.0f} s"
+def _at(what: str, at: "datetime | None") -> str:
+    return f"{what} ({clock_text(at)})" if at is not None else what

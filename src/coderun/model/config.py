@@ -25,6 +25,8 @@ from coderun.model.yaml import Document, Path, decode, load
 
 FILE_NAME: Final = "coderun.yaml"
 PACKAGED_PIPELINE: Final = "play"
+TEMPLATE_FOLDER: Final = ".coderun/templates"
+"""Where a repository's own templates are looked for when `templates` says nothing."""
 
 _TEN_YEARS: Final = 315_360_000
 Seconds: TypeAlias = Annotated[float, Meta(gt=0, le=_TEN_YEARS)]
@@ -141,6 +143,39 @@ class ForgeSettings(Section, frozen=True, kw_only=True):
     repository: str = ""
 
 
+class PermissionSettings(Section, frozen=True, kw_only=True):
+    """What agents may do without being asked, as rules of their CLI; the templates write them into its settings."""
+
+    agent_tools_override: bool = False
+    allow: tuple[str, ...] = ()
+    deny: tuple[str, ...] = ()
+
+
+class TelemetryProtocol(StrEnum):
+    """Ways to send telemetry to a collector."""
+
+    GRPC = "grpc"
+    HTTP = "http/protobuf"
+    JSON = "http/json"
+
+
+class TelemetrySettings(Section, frozen=True, kw_only=True):
+    """Where agent CLIs send their telemetry; none is sent unless it is enabled."""
+
+    enabled: bool = False
+    otlp_endpoint: str = "http://localhost:4317"
+    otlp_protocol: TelemetryProtocol = TelemetryProtocol.GRPC
+    logs_endpoint: str = "http://localhost:4318"
+    logs_protocol: TelemetryProtocol = TelemetryProtocol.HTTP
+
+
+class ToolServerSettings(Section, frozen=True, kw_only=True):
+    """The server of remote MCP tools, and the client program that connects an agent to it."""
+
+    url: str = ""
+    command: str = "toolman-client"
+
+
 class Config(Section, frozen=True, kw_only=True):
     """All of `coderun.yaml`; without a file everything is at its default.
 
@@ -150,6 +185,7 @@ class Config(Section, frozen=True, kw_only=True):
         agents: Laid over the packaged roster, field by field.
         roles: Agent by role; a role that is absent goes to the first agent of the roster that has it.
         pipeline: `play`, the packaged one, or the path of a YAML file relative to the repository.
+        templates: Folder of the repository's own templates; "" is `TEMPLATE_FOLDER`, which need not be there.
     """
 
     service: str = ""
@@ -164,6 +200,10 @@ class Config(Section, frozen=True, kw_only=True):
     limits: LimitSettings = LimitSettings()
     budgets: BudgetSettings = BudgetSettings()
     forge: ForgeSettings = ForgeSettings()
+    templates: str = ""
+    permissions: PermissionSettings = PermissionSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
+    tool_server: ToolServerSettings = ToolServerSettings()
 
     def roster(self, packaged: Roster) -> Roster:
         """The agents there are: the packaged ones in their order with what is said here laid over them, then the new ones."""
@@ -206,6 +246,7 @@ def parse_config(text: str, *, packaged: Roster, name: str = FILE_NAME) -> Confi
     _check_names(document, config)
     _check_checks(document, config.checks)
     _check_forge(document, config.forge)
+    _check_addresses(document, config)
     return config
 
 
@@ -301,6 +342,9 @@ def _check_names(document: Document, config: Config) -> None:
     if config.tasks.file and not is_inside(config.tasks.file):
         message = f"{config.tasks.file!r} leads outside the repository; write a path relative to its root"
         raise document.error(("tasks", "file"), message)
+    if config.templates and not is_inside(config.templates):
+        message = f"{config.templates!r} leads outside the repository; write a folder relative to its root"
+        raise document.error(("templates",), message)
     if config.pipeline == PACKAGED_PIPELINE:
         return
     if not is_inside(config.pipeline):
@@ -342,6 +386,20 @@ def _check_run(document: Document, path: Path, check: CheckSettings) -> None:
         ) from error
     if not command or not command[0] or any("\0" in word for word in command):
         raise document.error(path, "the command is empty; write a program and its arguments")
+
+
+def _check_addresses(document: Document, config: Config) -> None:
+    telemetry, tools = config.telemetry, config.tool_server
+    addresses: tuple[tuple[Path, str], ...] = (
+        (("telemetry", "otlpEndpoint"), telemetry.otlp_endpoint),
+        (("telemetry", "logsEndpoint"), telemetry.logs_endpoint),
+        (("toolServer", "url"), tools.url),
+    )
+    for path, address in addresses:
+        if address and not re.fullmatch(r"https?://[^\s/@\x00-\x1f]+(?:/\S*)?", address):
+            raise document.error(path, f"{address!r} is no usable address; write http://host:port (without credentials)")
+    if not tools.command.strip():
+        raise document.error(("toolServer", "command"), "the client's program is empty; write its name")
 
 
 def _check_forge(document: Document, forge: ForgeSettings) -> None:

@@ -127,9 +127,23 @@ def decode(document: Document, type_: type[T]) -> T:
 
 
 def dump(data: Any) -> str:
-    """`data` (structs, enums and times too) as YAML that this module and readers of YAML 1.1 read back as it was."""
+    """`data` (structs, enums and times too) as YAML that this module and readers of YAML 1.1 read back as it was.
+
+    Nothing in it moves a cursor or reorders what is shown: where there is such a character, all but ASCII is escaped.
+    """
+    text = _dump(data, allow_unicode=True)
+    is_plain = all(char.isprintable() or char == "\n" for char in text)
+    return text if is_plain else _dump(data, allow_unicode=False)
+
+
+def _dump(data: Any, *, allow_unicode: bool) -> str:
     return yaml.dump(
-        msgspec.to_builtins(data), Dumper=_WRITER, sort_keys=False, allow_unicode=True, default_flow_style=False, width=120
+        msgspec.to_builtins(data),
+        Dumper=_WRITER,
+        sort_keys=False,
+        allow_unicode=allow_unicode,
+        default_flow_style=False,
+        width=120,
     )
 
 

@@ -115,6 +115,16 @@ def _after_failure(draft: Draft, stage: Stage, agent: Agent, run: RunFact, why: 
         message = f"{agent.name} cannot go on: {run.message or 'it did not say why'}"
         draft.wait("person", "AgentBlocked", message, f"`coderun retry {draft.play.name}`", target=run.name)
         return
+    if run.reason == "InvalidSpec":
+        # The same spec fails the same way: somebody has to change a template, the roster or the run first.
+        draft.wait(
+            "person",
+            "InvalidSpec",
+            brief(f"{run.name} can never run: {run.message}"),
+            f"`coderun retry {draft.play.name}`",
+            target=run.name,
+        )
+        return
     if used >= (stage.attempts or draft.facts.rules.attempts):
         draft.note("AttemptsExhausted", f"{stage.name} failed {used} time(s); last: {why}")
         message = brief(f"{stage.name} failed {used} time(s), last in {run.name}: {why}")

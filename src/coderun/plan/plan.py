@@ -23,9 +23,13 @@ from coderun.model.names import (
 )
 from coderun.model.roster import Agent, Roster
 from coderun.model.task import TaskText
+from coderun.plan.context import build_context
 from coderun.plan.order import AgentIdentity, Limits, RunOrder, RunPlan
 from coderun.plan.prompt import prompt_for
 from coderun.plan.settings import RunSettings
+from coderun.plan.subject import Subject, kind_of
+from coderun.plan.templates import Rendered, problem_text
+from coderun.plan.tools import tools_of
 
 MAX_TASK_ID = 999_999_999
 
@@ -34,8 +38,22 @@ def plan(run: CodeRun, roster: Roster, settings: RunSettings, *, attempt: int) -
     """The plan of one attempt of a run. The token is not in it; the reconciler adds it.
 
     Raises:
-        InvalidCodeRunError: the spec can never run; the message names the field.
+        InvalidCodeRunError: the spec can never run; the message names the field, or the template with line and column.
     """
+    agent, order = order_of(run, roster, settings, attempt=attempt)
+    rendered = render_files(run, agent, order, settings)
+    if rendered.problems:
+        raise InvalidCodeRunError(f"CodeRun {run.name!r} cannot be prepared: {problem_text(rendered.problems)}")
+    told = replace(
+        order,
+        system_prompt=agent.system_prompt if rendered.system_prompt is None else rendered.system_prompt,
+        prompt=order.prompt if rendered.prompt is None else rendered.prompt,
+    )
+    return RunPlan(order=told, files=rendered.files, labels=labels_of(run, agent))
+
+
+def order_of(run: CodeRun, roster: Roster, settings: RunSettings, *, attempt: int) -> tuple[Agent, RunOrder]:
+    """The agent of a run and its order, as far as no template has a part in it. Raises `InvalidCodeRunError`."""
     agent = roster.of_app(run.spec.github_app, wanted_by=run.name)
     _check(run)
     spec = run.spec
@@ -54,7 +72,6 @@ def plan(run: CodeRun, roster: Roster, settings: RunSettings, *, attempt: int) -
         agent=AgentIdentity(name=agent.name, login=agent.login, email=f"{agent.name}@coderun.invalid", role=agent.role),
         cli=cli,
         model=spec.model or cli.model or agent.model,
-        system_prompt=agent.system_prompt,
         prompt=prompt_for(
             agent=agent,
             stage=spec.stage,
@@ -82,7 +99,28 @@ def plan(run: CodeRun, roster: Roster, settings: RunSettings, *, attempt: int) -
         limits=_limits(run, settings.limits),
         env=spec.env,
     )
-    return RunPlan(order=order, labels=labels_of(run, agent))
+    return agent, order
+
+
+def render_files(run: CodeRun, agent: Agent, order: RunOrder, settings: RunSettings) -> Rendered:
+    """The files and prompts of a run from its templates, with all that is wrong with them.
+
+    Raises:
+        InvalidCodeRunError: its tools can never be put together.
+    """
+    kind = kind_of(agent)
+    templates = settings.templates
+    subject = Subject(
+        run=run,
+        agent=agent,
+        order=order,
+        settings=settings,
+        tools=tools_of(run, agent),
+        kind=kind,
+        hooks=templates.hooks(agent.name, kind),
+        labels=labels_of(run, agent),
+    )
+    return templates.render(templates.choices(agent.name, kind), build_context(subject))
 
 
 def workspace_of(run: CodeRun, roster: Roster) -> str:

@@ -1,4 +1,4 @@
-"""What an agent is told, until templates say it better: its duty in this stage, the task, and why it works again.
+"""What an agent is told, before templates say it better: its duty in this stage, the task, and why it works again.
 
 Everything from the repository or the forge is quoted between fences that say that it is data, not orders.
 """
@@ -14,7 +14,7 @@ _DUTIES = {
     GateKind.LABEL: "Work on the pull request's branch that is checked out and commit what you improve. "
     "coderun pushes it and, once its checks have passed, sets the label {label}.",
     GateKind.CHECKS: "Every check of the branch has to pass.",
-    GateKind.REVIEW: "Judge the pull request's branch that is checked out. Add tests where they are missing and commit them. "
+    GateKind.REVIEW: "Judge the pull request's branch that is checked out. {tests}"
     'Write the verdict "approve" only if you ran it and it does what the task asks; else "request-changes" with comments that '
     "say what is wrong, where, and how you saw it. coderun posts the review.",
     GateKind.RUN: "Do what the task asks.",
@@ -39,7 +39,9 @@ def prompt_for(
     context: Iterable[str],
 ) -> str:
     """The prompt of one run. The task's text is quoted; longer files are named, they lie in CODERUN_TASK_DIR."""
-    duties = "\n".join("- " + text for gate in evidence if (text := _DUTIES[gate.kind].format(label=gate.label)))
+    adds_tests = {"write-tests", "write-code"} & set(agent.capabilities)
+    tests = "Add tests where they are missing and commit them. " if adds_tests else "Change none of its files. "
+    duties = "\n".join("- " + text for gate in evidence if (text := _DUTIES[gate.kind].format(label=gate.label, tests=tests)))
     reasons = ", ".join(f"context/{title}.md" for title in sorted(context))
     parts = [
         f"You are {agent.name}, the {agent.role or 'general'} agent, in stage {stage} of task {task_id}.",

@@ -3,6 +3,41 @@
 import msgspec
 
 from coderun.plan.order import ForgeRef, Limits
+from coderun.plan.templates import NO_TEMPLATES, TemplateSet
+
+
+class Permissions(msgspec.Struct, frozen=True, kw_only=True):
+    """What agents may do unasked, as rules of their CLI; `override` puts `allow` in place of the packaged list."""
+
+    override: bool = False
+    allow: tuple[str, ...] = ()
+    deny: tuple[str, ...] = ()
+
+
+class Telemetry(msgspec.Struct, frozen=True, kw_only=True):
+    """Where agent CLIs send their telemetry."""
+
+    enabled: bool = False
+    otlp_endpoint: str = "http://localhost:4317"
+    otlp_protocol: str = "grpc"
+    logs_endpoint: str = "http://localhost:4318"
+    logs_protocol: str = "http/protobuf"
+
+
+class ToolServer(msgspec.Struct, frozen=True, kw_only=True):
+    """The server of remote MCP tools, "" for none, and the program that connects an agent to it."""
+
+    url: str = ""
+    command: str = "toolman-client"
+
+
+class CheckNote(msgspec.Struct, frozen=True, kw_only=True):
+    """A check that the forge will run on the head of the pull request. `timeout` is in seconds."""
+
+    name: str
+    command: tuple[str, ...]
+    required: bool = True
+    timeout: float = 900.0
 
 
 class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -13,9 +48,16 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
         limits: Default time limits; a CodeRun's own `timeout` goes before.
         keep_finished_days: How long what is left of a finished run is kept.
         parallel_runs: How many runs may be at work at once.
+        templates: What a run's files and prompts are made of; without any, a run has no files.
+        checks: What will be run on the pull request, where that is known beforehand.
     """
 
     forge: ForgeRef
     limits: Limits = Limits()
     keep_finished_days: float = 14.0
     parallel_runs: int = 4
+    templates: TemplateSet = NO_TEMPLATES
+    permissions: Permissions = Permissions()
+    telemetry: Telemetry = Telemetry()
+    tool_server: ToolServer = ToolServer()
+    checks: tuple[CheckNote, ...] = ()

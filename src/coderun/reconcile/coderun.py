@@ -72,18 +72,31 @@ class CodeRunReconciler:
             return await self._expire(run)
         keep = timedelta(days=self._settings.keep_finished_days)
         try:
-            wanted = plan(run, self._roster, self._settings, attempt=max(1, run.status.attempt))
             workspace = workspace_of(run, self._roster)
+            if run.status.attempt == 0:
+                self._plan(run)
+            decision = await self._decide(run, workspace, keep)
         except InvalidCodeRunError as error:
             status = replace(run.status, observed_generation=run.metadata.generation)
             decision = finish(status, RunPhase.FAILED, "InvalidSpec", str(error), keep=keep, now=self._clock())
+            await self._tokens.revoke(run.name)
             return await self._write(run, decision, workspace="")
+        return await self._write(run, decision, workspace=workspace)
+
+    def _plan(self, run: CodeRun) -> RunPlan:
+        """What the run needs: planned before its first attempt is begun and at each start, never while it runs.
+
+        A template that is broken while a run works on is no reason to call that run invalid.
+        """
+        return plan(run, self._roster, self._settings, attempt=max(1, run.status.attempt))
+
+    async def _decide(self, run: CodeRun, workspace: str, keep: timedelta) -> RunDecision:
         self._view.see_run(run, workspace)
         job = await self._look(run)
-        holder = self._view.holder_of(self._view.runs[name], self._settings.parallel_runs)
+        holder = self._view.holder_of(self._view.runs[run.name], self._settings.parallel_runs)
         decision = advance(run, workspace=workspace, holder=holder, job=job, keep=keep, now=self._clock())
-        await self._apply(run, wanted, decision)
-        return await self._write(run, decision, workspace=workspace)
+        await self._apply(run, decision)
+        return decision
 
     async def _look(self, run: CodeRun) -> JobView | None:
         if run.status.attempt == 0:
@@ -91,8 +104,9 @@ class CodeRunReconciler:
         seen = await self._runtime.observe(run.status.job_name)
         return JobView(state=seen.state.value, report=seen.report, detail=seen.detail)
 
-    async def _apply(self, run: CodeRun, wanted: RunPlan, decision: RunDecision) -> None:
+    async def _apply(self, run: CodeRun, decision: RunDecision) -> None:
         if decision.step is Step.START:
+            wanted = self._plan(run)
             token = await self._tokens.issue(wanted.order.agent.login, run.name)
             ready = replace(wanted, token=token)
             await self._runtime.prepare(ready)

@@ -1,6 +1,7 @@
 """The Play reconciler: gather facts, decide, apply, write the status once.
 
-It never judges: `pipeline.decide` does. Runs are read before the forge, so that what a finished run published is seen.
+It never judges: `pipeline.decide` does. Runs are read before the forge, so that what a finished run published is seen. A pass
+that writes a status is followed by another one, which is how a decision that takes two steps comes to its second.
 """
 
 from collections.abc import Callable
@@ -90,7 +91,7 @@ class PlayReconciler:
         if settled and not self._view.has_runs(shorten(name)):
             return await self._write(play, _seen(play, play.status))
         facts = await self._gather(play, pipeline)
-        decision = decide(play, facts, self._clock())
+        decision = _in_two_steps(play, decide(play, facts, self._clock()))
         refusal, runs = await self._apply(play, decision)
         status = _refused(decision.status, refusal, self._clock()) if refusal else decision.status
         if decision.because:
@@ -236,6 +237,16 @@ class PlayReconciler:
         if decision.recheck_at is None:
             return seconds
         return min(seconds, max(0.05, (decision.recheck_at - self._clock()).total_seconds()))
+
+
+def _in_two_steps(play: Play, decision: Decision) -> Decision:
+    """Without the merge where the stage that merges is only being entered: the next pass makes it.
+
+    A merge ends the play whatever its status says, so that what led to it must have been written before.
+    """
+    if decision.status.stage == play.status.stage:
+        return decision
+    return replace(decision, actions=tuple(each for each in decision.actions if not isinstance(each, MergePullRequest)))
 
 
 def _seen(play: Play, status: PlayStatus) -> PlayStatus:

@@ -10,17 +10,24 @@ from pathlib import Path
 import msgspec
 
 from coderun.plan.order import RunPlan
+from coderun.runtime import proc
 from coderun.runtime.runfolder import RunFolder, remove_tree, sync_folder, write_whole
 
 
 class JobCard(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """`job.json`: what the runtime itself must know of a job later. `grace` is in seconds."""
+    """`job.json`: what the runtime itself must know of a job later.
+
+    Attributes:
+        grace: In seconds.
+        boot: Which start of the machine it was written in: rendered files may not have outlived another one.
+    """
 
     job: str
     workspace: str
     grace: float
     labels: dict[str, str] = {}
     digest: str
+    boot: str = ""
 
 
 def write_run(plan: RunPlan, run: RunFolder, workspace: Path, files: dict[Path, bytes]) -> None:
@@ -31,7 +38,9 @@ def write_run(plan: RunPlan, run: RunFolder, workspace: Path, files: dict[Path, 
     order = msgspec.json.encode(plan.order)
     digest = _digest(order, files, plan.token)
     card = read_card(run)
-    if run.started.exists() or (card is not None and card.digest == digest and workspace.is_dir()):
+    boot = proc.boot()
+    is_whole = card is not None and card.digest == digest and card.boot == boot and workspace.is_dir()
+    if run.started.exists() or is_whole:
         return
     for folder in (run.path.parent, workspace.parent):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -42,7 +51,8 @@ def write_run(plan: RunPlan, run: RunFolder, workspace: Path, files: dict[Path, 
     run.files.mkdir(mode=0o700)
     for path, text in files.items():
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_whole(path, text)
+        # Not each on the disk by itself: after a crash of the machine another `boot` has them all written again.
+        write_whole(path, text, durable=False)
     write_whole(run.token, plan.token.encode())
     write_whole(run.order, order)
     new = JobCard(
@@ -51,6 +61,7 @@ def write_run(plan: RunPlan, run: RunFolder, workspace: Path, files: dict[Path, 
         grace=plan.order.limits.grace,
         labels=plan.labels,
         digest=digest,
+        boot=boot,
     )
     write_whole(run.prepared, msgspec.json.encode(new))
     sync_folder(run.path.parent)

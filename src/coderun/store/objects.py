@@ -79,12 +79,14 @@ class ObjectTable:
 
     def find(self, kind: type[Any], labels: Mapping[str, str]) -> list[Row]:
         """The rows that carry all of `labels`, by name, as of one moment."""
-        tests = "".join(" AND id IN (SELECT object FROM labels WHERE key = ? AND value = ?)" for _ in labels)
-        wanted = [text for label in labels.items() for text in label]
+        # With labels, from the first one to its objects: SQLite would look through all of the kind, to have them in order.
+        source = "labels AS mark CROSS JOIN objects ON id = mark.object" if labels else "objects"
+        first = " AND mark.key = ? AND mark.value = ?" if labels else ""
+        others = " AND id IN (SELECT object FROM labels WHERE key = ? AND value = ?)" * (len(labels) - 1)
         found = self._database.rows(
-            f"SELECT {COLUMNS} FROM objects JOIN specs ON object = id "  # noqa: S608 - constants only
-            f"WHERE namespace = ? AND kind = ?{tests} ORDER BY name",
-            (self._namespace, kind.KIND, *wanted),
+            f"SELECT {COLUMNS} FROM {source} CROSS JOIN specs ON specs.object = id "  # noqa: S608 - constants only
+            f"WHERE namespace = ? AND kind = ?{first}{others} ORDER BY name",
+            (self._namespace, kind.KIND, *(text for label in labels.items() for text in label)),
         )
         return [Row._make(row) for row in found]
 

@@ -122,12 +122,14 @@ class SqliteStore:
         """See `ObjectStore`. As of one moment; rows that do not decode are left out and reported once to `on_broken`."""
         rows = await self._patiently(partial(self._objects.find, kind, labels))
         found: list[ObjectT] = []
-        for number, row in enumerate(rows, start=1):
+        rows.reverse()
+        while rows:
+            row = rows.pop()  # its bytes are let go as soon as they are an object: thousands of both would be twice the memory
             try:
                 found.append(decode_object(kind, row, self._namespace))
             except StoreCorruptError as error:
                 self._report(kind.KIND, row, error)
-            if number % _DECODED_AT_ONCE == 0:
+            if len(rows) % _DECODED_AT_ONCE == 0:
                 await asyncio.sleep(0)  # thousands of objects take a while: others get their turn
         return found
 

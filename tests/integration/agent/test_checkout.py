@@ -66,6 +66,7 @@ async def test_a_first_checkout_starts_at_the_base(bench: Bench) -> None:
     assert (made.saved, made.notes) == ((), ())
 
 
+@pytest.mark.lesson(15)
 async def test_a_branch_that_is_on_the_remote_is_gone_on_with(bench: Bench) -> None:
     theirs = bench.push_file(BRANCH, "theirs.txt", "1", new=True)
     made = await checked_out(bench)
@@ -91,6 +92,7 @@ async def test_a_branch_that_others_moved_on_is_fast_forwarded(bench: Bench) -> 
     assert (bench.tree / "b.txt").exists()
 
 
+@pytest.mark.lesson(15)
 async def test_unpushed_commits_on_top_of_the_remote_head_are_gone_on_with(bench: Bench) -> None:
     remote = bench.push_file(BRANCH, "a.txt", "1", new=True)
     await checked_out(bench)
@@ -108,6 +110,7 @@ async def test_unpushed_commits_of_a_branch_that_was_never_pushed_are_gone_on_wi
     assert (await checked_out(bench)).start == ours
 
 
+@pytest.mark.lesson(15)
 async def test_unpushed_commits_that_the_remote_has_left_behind_are_saved(bench: Bench) -> None:
     bench.push_file(BRANCH, "a.txt", "1", new=True)
     await checked_out(bench)
@@ -145,6 +148,7 @@ async def test_two_tasks_have_two_worktrees_of_one_clone(bench: Bench) -> None:
 # Work that lies about
 
 
+@pytest.mark.lesson(15)
 async def test_uncommitted_changes_are_saved_and_the_tree_is_clean(bench: Bench) -> None:
     await checked_out(bench)
     (bench.tree / "README.md").write_text("changed")

@@ -640,6 +640,7 @@ async def test_a_stopped_run_keeps_its_work_and_publishes_nothing(
     assert (bench.tree / "half.txt").exists()
 
 
+@pytest.mark.lesson(13)
 async def test_a_program_at_its_own_time_limit_is_timed_out(bench: Bench) -> None:
     report = await bench.run("import time\ntime.sleep(60)", limits=Limits(timeout=0.3, grace=1))
 
@@ -661,6 +662,7 @@ async def test_a_run_that_is_stopped_while_it_waits_for_checks_is_cancelled(benc
     assert (ending(report), report.outcome.summary) == ((RunPhase.CANCELLED, "Cancelled"), "enough")
 
 
+@pytest.mark.lesson(15)
 async def test_the_next_run_goes_on_from_unpushed_commits_and_kept_changes(bench: Bench) -> None:
     await bench.run(COMMIT + "write('half.txt', 'half')\nsys.exit(1)")
     report = await bench.run("assert pathlib.Path('half.txt').read_text() == 'half'\n", continue_session=True)

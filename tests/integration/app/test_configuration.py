@@ -19,7 +19,7 @@ def test_the_packaged_roster_can_play_the_packaged_pipeline(tmp_path: Path) -> N
     roles = [stage.role for stage in configuration.pipeline.stages if stage.role]
     agents = [configuration.config.agent_in_role(role, configuration.roster) for role in roles]
     assert roles == ["implementation", "quality", "testing"]
-    assert all(agent and agent.github_app and agent.description and agent.system_prompt for agent in agents)
+    assert all(agent and agent.github_app and agent.description and agent.tools.remote for agent in agents)
     assert not configuration.is_written
 
 

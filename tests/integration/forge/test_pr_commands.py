@@ -58,7 +58,7 @@ def test_the_list_speaks_json_yaml_and_names(ready: LocalPlace) -> None:
     [pull] = json.loads(ok(ready, "list", "-o", "json"))
     assert (pull["number"], pull["state"], pull["author"]["login"]) == (1, "open", "rex[bot]")
     [same] = yaml.safe_load(ok(ready, "list", "-o", "yaml"))
-    assert same["head_sha"] == pull["head_sha"]
+    assert same["headSha"] == pull["headSha"]
     assert ok(ready, "list", "-o", "name") == "1\n"
 
 

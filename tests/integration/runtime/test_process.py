@@ -371,6 +371,7 @@ async def test_a_stop_ends_the_whole_family_of_an_agent_that_ignores_it(runtime:
     assert report.session_id == "session-1", "what the work reported is kept"
 
 
+@pytest.mark.lesson(27)
 async def test_a_daemon_that_hides_its_past_is_ended_with_the_run(runtime: ProcessRuntime, state: StateFolder) -> None:
     report = await run(runtime, plan(command=LEAVES_A_DAEMON))
     daemon = int((state.workspace("workspace-api-rex") / "daemon").read_text())

@@ -94,6 +94,7 @@ async def test_a_program_that_shall_stop_already_is_not_started(tmp_path: Path) 
     assert not (tmp_path / "made").exists()
 
 
+@pytest.mark.lesson(13)
 async def test_a_program_over_its_time_is_killed_after_its_grace(tmp_path: Path) -> None:
     end = await run(
         tmp_path, "import signal, time\nsignal.signal(15, signal.SIG_IGN)\ntime.sleep(3600)", timeout=0.3, grace=0.2
@@ -102,6 +103,7 @@ async def test_a_program_over_its_time_is_killed_after_its_grace(tmp_path: Path)
     assert ", at its time limit" in end.message
 
 
+@pytest.mark.lesson(27)
 async def test_a_background_child_that_holds_the_pipe_does_not_hold_us(tmp_path: Path) -> None:
     heard = Heard()
     begun = time.monotonic()
@@ -112,6 +114,7 @@ async def test_a_background_child_that_holds_the_pipe_does_not_hold_us(tmp_path:
     assert time.monotonic() - begun < 30
 
 
+@pytest.mark.lesson(27)
 async def test_a_child_in_a_session_of_its_own_is_ended_on_a_stop(tmp_path: Path) -> None:
     heard, stop = Heard(), StopSignal()
     code = f"import subprocess, sys, time\nprint({CHILD_THAT_STAYS}.pid, flush=True)\ntime.sleep(3600)"

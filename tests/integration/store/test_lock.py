@@ -79,6 +79,7 @@ def test_it_is_free_again_after_a_release(tmp_path: Path) -> None:
         assert answer(other) == "True"
 
 
+@pytest.mark.lesson(48)
 def test_it_dies_with_its_process_whatever_the_file_still_says(tmp_path: Path) -> None:
     path = tmp_path / "controller.lock"
     lock = ControllerLock(path)
@@ -127,6 +128,7 @@ def test_looking_who_holds_it_keeps_nobody_from_taking_it(tmp_path: Path) -> Non
     assert all(taken)
 
 
+@pytest.mark.lesson(48)
 def test_of_many_who_want_it_one_gets_it(tmp_path: Path) -> None:
     locks = [ControllerLock(tmp_path / "controller.lock") for _ in range(8)]
     with ThreadPoolExecutor(8) as pool:

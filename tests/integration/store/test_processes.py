@@ -141,6 +141,7 @@ async def test_a_delivery_that_was_acknowledged_survives_a_kill(tmp_path: Path) 
     await store.close()
 
 
+@pytest.mark.lesson(31)
 async def test_no_change_is_lost_between_processes(tmp_path: Path) -> None:
     path = tmp_path / "state.db"
     store = open_store(path)

@@ -116,6 +116,7 @@ def test_a_template_that_cannot_be_read_names_the_place_of_the_mistake(template:
     assert str(caught.value).splitlines()[0].startswith(f"t.hbs:{place}: {message}")
 
 
+@pytest.mark.lesson(18)
 @pytest.mark.parametrize(("template", "place", "message"), RENDER)
 def test_a_rendering_that_fails_names_the_place_and_what_would_be_there(template: str, place: str, message: str) -> None:
     made = Template(template, name="t.hbs", partials={"header": ""}, helpers=HELPERS)

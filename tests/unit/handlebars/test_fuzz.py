@@ -9,11 +9,14 @@ import time
 import tracemalloc
 from typing import Any
 
+import pytest
+
 from coderun.handlebars import Limits, Template, TemplateError
 
 SECONDS = float(os.environ.get("CODERUN_FUZZ_SECONDS", "3"))
 SEED = int(os.environ.get("CODERUN_FUZZ_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 32)
 MAX_BYTES = 256 << 20
+pytestmark = pytest.mark.timeout(2 * SECONDS + 120)
 SEEDS = (
     "{{#each l as |x i|}}\n  {{x.name}} {{@index}} {{../a}}{{#unless @last}},{{/unless}}\n{{else}}none{{/each}}",
     "{{#if (and a (eq b 'x'))}}1{{else if c}}2{{else}}3{{/if}} {{~default s \"}}\"~}}",

@@ -136,6 +136,7 @@ def test_json_escapes_lone_surrogates() -> None:
     assert to_json("a\ud800b") == '"a\\ud800b"'
 
 
+@pytest.mark.lesson(17)
 @settings(max_examples=15, deadline=None)
 @given(
     st.lists(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20), min_size=1, max_size=8)

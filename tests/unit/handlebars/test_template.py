@@ -31,6 +31,7 @@ def test_text_without_braces_is_rendered_as_it_is(text: str) -> None:
     assert Template(plain).render({}) == plain
 
 
+@pytest.mark.lesson(17)
 @given(st.text())
 def test_a_value_is_printed_as_it_is_without_an_escape(text: str) -> None:
     assert Template("[{{x}}]{{{x}}}").render({"x": text}) == f"[{text}]{text}"
@@ -146,6 +147,7 @@ def test_inline_partials_nested_in_partial_blocks_compile_in_linear_size() -> No
     assert Template(text).render({}) == "x"
 
 
+@pytest.mark.lesson(47)
 @pytest.mark.parametrize(
     ("template", "text"),
     [

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from coderun.model.coderun import PullRequestRef, RunPhase
 from coderun.model.gates import Gate, GateActor, GateKind
 from coderun.model.meta import ObjectMeta
-from coderun.model.play import Play, PlayPhase, PlaySpec, PlayStatus
+from coderun.model.play import Play, PlayPhase, PlayRun, PlaySpec, PlayStatus
 from coderun.model.pulls import (
     Actor,
     Check,
@@ -135,7 +135,13 @@ def facts(pull: PullRequest | None = None, *runs: RunFact, **changes: Any) -> Fa
 
 
 def decided(play: Play, seen: Facts, now: datetime = NOW) -> Decision:
-    """The decision, which must be the same when it is taken twice."""
+    """The decision, which must be the same when it is taken twice. The play knows the runs that are seen of it."""
+    if not play.status.runs:
+        known = tuple(
+            PlayRun(name=each.name, stage=each.stage, iteration=each.iteration, attempt=each.attempt, agent=each.agent)
+            for each in seen.runs
+        )
+        play = replace(play, status=replace(play.status, runs=known))
     decision = decide(play, seen, now)
     assert decision == decide(play, seen, now)
     msgspec.json.encode(decision.status)

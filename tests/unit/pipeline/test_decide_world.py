@@ -21,8 +21,8 @@ from coderun.pipeline.decision import CancelRun, CreateRun, Decision, MergePullR
 from coderun.pipeline.facts import Facts, Rules
 
 PROFILES = {
-    "default": settings(max_examples=100, stateful_step_count=40),
-    "ci": settings(max_examples=600, stateful_step_count=80),
+    "default": settings(max_examples=400, stateful_step_count=40),
+    "ci": settings(max_examples=1500, stateful_step_count=80),
 }
 PROFILE = settings(
     PROFILES.get(os.environ.get("HYPOTHESIS_PROFILE", "default"), PROFILES["default"]),

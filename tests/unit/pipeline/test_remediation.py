@@ -51,7 +51,7 @@ def test_the_first_pull_request_seen_becomes_the_plays() -> None:
     decision = decided(play_at("implementation", head=""), facts(pull_request(), run("implementation", RunPhase.RUNNING)))
     assert decision.status.pull_request is not None
     assert decision.status.pull_request.head_sha == "aaaa"
-    entry = decision.status.history[-1]
+    entry = decision.status.history[0]
     assert (entry.reason, entry.message) == ("PullRequestFound", "pull request #1 by rex[bot] at aaaa")
 
 
@@ -84,7 +84,7 @@ def test_pushes_of_the_stages_own_agent_keep_the_gates_passed_before(stage: str,
     decision = decided(play_at(stage, gates=GATES), facts(pushed(*by), run(stage, RunPhase.RUNNING)))
     assert (decision.status.stage, decision.status.iteration, decision.actions) == (stage, 1, ())
     assert decision.status.gates == GATES
-    assert decision.status.history[-1].reason == "HeadMoved"
+    assert decision.status.history[0].reason == "HeadMoved"
     assert decision.status.pull_request is not None
     assert decision.status.pull_request.head_sha == f"bbbb{len(by)}"
 
@@ -114,7 +114,7 @@ def test_a_head_that_nobody_is_known_to_have_pushed_restarts_at_quality() -> Non
 def test_a_push_during_implementation_goes_back_nowhere() -> None:
     decision = decided(play_at("implementation"), facts(pushed(DEV), run("implementation", RunPhase.RUNNING)))
     assert (decision.status.stage, decision.status.iteration) == ("implementation", 1)
-    assert decision.status.history[-1].message == "dev pushed bbbb1"
+    assert decision.status.history[0].message == "dev pushed bbbb1"
 
 
 def test_without_a_rule_for_pushes_the_gates_bound_to_the_head_are_asked_again() -> None:

@@ -278,6 +278,16 @@ def test_an_agent_that_is_blocked_asks_a_person_and_is_not_tried_again(message: 
     assert waiting.would_move == "`coderun retry play-demo-7`"
 
 
+def test_a_run_that_can_never_run_asks_a_person_and_is_not_tried_again() -> None:
+    invalid = run("quality", FAILED, reason="InvalidSpec", message="code/claude.md.hbs:3:3: unknown variable 'x'")
+    decision = decided(play_at("quality"), facts(pull_request(), invalid), after(9999))
+    waiting = decision.status.waiting
+    assert waiting is not None
+    assert (waiting.kind, waiting.reason) == ("person", "InvalidSpec")
+    assert waiting.message == f"{invalid.name} can never run: code/claude.md.hbs:3:3: unknown variable 'x'"
+    assert waiting.would_move == "`coderun retry play-demo-7`"
+
+
 @pytest.mark.parametrize(
     ("changes", "why"),
     [({"message": "enough"}, "enough"), ({"reason": "Cancelled"}, "Cancelled"), ({}, "nobody said why")],

@@ -41,6 +41,7 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 DEV = Actor(login="dev", can_write=True)
 OUTSIDER = Actor(login="mallory", can_write=False)
 READY = "ready-for-qa"
+CLEO = {"cleo[bot]", "5dlabs-cleo[bot]"}
 
 
 @dataclass
@@ -343,7 +344,7 @@ def unjustified(world: World, gates: tuple[PassedGate, ...], pull: PullRequest |
 def _borne_out(gate: PassedGate, pull: PullRequest) -> bool:
     if gate.name.startswith("label"):
         marks = [mark for mark in pull.labels if mark.name == READY and mark.actor.login == "cleo[bot]"]
-        return any(all(p.actor.login == "cleo[bot]" for p in pushed_since(pull, mark.head_sha)) for mark in marks)
+        return any(all(p.actor.login in CLEO for p in pushed_since(pull, mark.head_sha)) for mark in marks)
     if gate.name == "review":
         last = [r for r in pull.reviews if r.actor.login == "tess[bot]" and r.state is not ReviewState.COMMENTED][-1:]
         return any(r.state is ReviewState.APPROVED and r.head_sha == pull.head_sha for r in last)

@@ -1,7 +1,9 @@
 """The work queue: nothing is lost, nothing is doubled, nobody works twice on one key."""
 
 import asyncio
+import time
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -139,3 +141,23 @@ async def _walk(steps: list[tuple[str, int]]) -> None:
         owed.discard(got)
         queue.done(got)
     assert queue.is_idle
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_a_cancelled_worker_ends_even_where_a_key_comes_at_that_moment(turns: int) -> None:
+    queue: WorkQueue[str] = WorkQueue(time.monotonic)
+    queue.add_after("later", 1000.0)
+
+    async def work() -> None:
+        while True:
+            queue.done(await queue.get())
+
+    worker = asyncio.ensure_future(work())
+    await asyncio.sleep(0.01)
+    queue.add("now")
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    worker.cancel()
+    ended, _ = await asyncio.wait({worker}, timeout=5)
+    assert ended == {worker}
+    assert worker.cancelled()

@@ -6,7 +6,6 @@ An adapter gets a commission, runs the program and tells how it ended; it judges
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
-from coderun.agent.adapters.claude import run_claude
 from coderun.agent.adapters.command import run_command
 from coderun.agent.adapters.commission import AgentEnd, Commission
 from coderun.agent.result import RunFailedError, one_line
@@ -16,7 +15,14 @@ __all__ = ["ADAPTERS", "AgentEnd", "Commission", "adapter_for"]
 
 Adapter = Callable[[Commission], Awaitable[AgentEnd]]
 
-ADAPTERS: Final[Mapping[str, Adapter]] = {CliType.CLAUDE.value: run_claude, CliType.COMMAND.value: run_command}
+
+async def _run_claude(commission: Commission) -> AgentEnd:
+    from coderun.agent.adapters.claude import run_claude  # noqa: PLC0415 - large, and a run needs one adapter only
+
+    return await run_claude(commission)
+
+
+ADAPTERS: Final[Mapping[str, Adapter]] = {CliType.CLAUDE.value: _run_claude, CliType.COMMAND.value: run_command}
 
 
 def adapter_for(cli_type: str) -> Adapter:

@@ -234,35 +234,41 @@ class LocalForge:
         title, body = checked_title(new.title), checked_body(new.body, "the body")
         wanted = msgspec.structs.replace(new, title=title, body=body, labels=labels)
         await self._reader.look()
-        head = await self._openable(wanted)
+        head, base, derived = await self._openable(wanted)
         before = journal.last_event(self._db)
         with self._db.transaction():
             number = pulls.ensure_pull(self._db, wanted, author=self.login, head_sha=head, at=self._now())
             for label in labels:
                 if not pulls.has_label(self._db, number, label):
                     pulls.set_label(self._db, number, label, login=self.login, at=self._now())
-        await self._reader.pin()
-        if journal.last_event(self._db) != before:
-            self._on_change()
-        return await self._reader.get(number)
+        if derived is not None:
+            derive.keep_derivation(self._db, number, head, base, derived)
+        try:
+            await self._reader.pin()
+            return await self._reader.get(number)
+        finally:  # told of last, so that whoever looks finds derived what follows from the commits
+            if journal.last_event(self._db) != before:
+                self._on_change()
 
-    async def _openable(self, new: NewPullRequest) -> str:
-        """The head commit, where there is something to open."""
+    async def _openable(self, new: NewPullRequest) -> tuple[str, str, derive.Derivation | None]:
+        """The head and base commit, where there is something to open, and for a new one what follows from them."""
         head = journal.known_branch(self._db, new.head_branch)
         base = journal.known_branch(self._db, new.base_branch)
         for sha, branch in ((head, new.head_branch), (base, new.base_branch)):
             if not sha:
                 raise RefusedError(f"the forge has no branch {branch!r}; push it before opening a pull request")
+        derived = None
         if pulls.open_pull_of(self._db, new.head_branch, new.base_branch) is None:
-            if not await self._git.commits_between(base, head, limit=1):
+            derived = await derive.derive(self._git, head, base)
+            if derived.commits == ():
                 raise RefusedError(
                     f"{new.head_branch!r} has no commits that {new.base_branch!r} lacks; push some, then open it"
                 )
-            if not await self._git.merge_base(base, head):
+            if not derived.merge_base:
                 raise RefusedError(
                     f"{new.head_branch!r} shares no history with {new.base_branch!r}; branch off from it instead"
                 )
-        return head
+        return head, base, derived
 
     async def set_draft(self, number: int, *, draft: bool) -> None:
         """Turn an open pull request into a draft, or mark it ready."""

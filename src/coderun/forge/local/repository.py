@@ -27,6 +27,7 @@ REPOSITORY: Final = "repo.git"
 DATABASE: Final = "forge.db"
 _LOCK_SECONDS: Final = 30.0
 _STALE_LOCK_SECONDS: Final = 600.0
+_LOOSE_REFS: Final = 500
 _LOCK_PAUSES: Final = (0.05, 0.2, 0.5, 1.0)
 _SOURCE_REF: Final = "refs/coderun/source/"
 _HOOK_PROGRAM: Final = "coderun_hook.py"
@@ -86,6 +87,7 @@ async def make_repository(folder: Path, source: Path, hooks: HookPrograms, envir
         draft.directory.rename(repository)
     else:
         remove_stale_locks(repository, time.time())
+        await pack_refs(git)
         write_hooks(repository, hooks)
     return git
 
@@ -122,10 +124,18 @@ def _replace(path: Path, text: str, mode: int) -> None:
 
 def remove_stale_locks(repository: Path, now: float) -> None:
     """Remove lock files that a git process killed ten minutes ago or more has left behind; it holds them for milliseconds."""
-    for lock in (*repository.glob("*.lock"), *(repository / "refs").rglob("*.lock")):
+    refs = (Path(folder, name) for folder, _, names in os.walk(repository / "refs") for name in names if name.endswith(".lock"))
+    for lock in (*repository.glob("*.lock"), *refs):
         with contextlib.suppress(FileNotFoundError):
             if now - lock.stat().st_mtime > _STALE_LOCK_SECONDS:
                 lock.unlink()
+
+
+async def pack_refs(git: Git) -> None:
+    """Put the refs into one file where there are hundreds of files of them: every look at the branches reads them all."""
+    loose = sum(len(names) for _, _, names in os.walk(git.directory / "refs"))
+    if loose > _LOOSE_REFS:
+        await git.run("pack-refs", "--all")
 
 
 async def fetch_base(git: Git, source: Path, branch: str) -> str:

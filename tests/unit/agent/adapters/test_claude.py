@@ -127,6 +127,7 @@ def test_the_command_line_keeps_the_branchs_and_the_users_settings_out(commissio
     assert "Bash(git push *)" in written["permissions"]["deny"]
 
 
+@pytest.mark.lesson(46)
 def test_model_budget_system_prompt_and_tools_come_from_the_order(commission: Commission) -> None:
     settings = {
         "program": "/opt/claude",
@@ -160,6 +161,7 @@ def test_model_budget_system_prompt_and_tools_come_from_the_order(commission: Co
     assert variables(told)["CLAUDE_CODE_MAX_OUTPUT_TOKENS"] == "99"
 
 
+@pytest.mark.lesson(35)
 @pytest.mark.parametrize(
     ("settings", "as_root", "words"),
     [

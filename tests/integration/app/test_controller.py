@@ -1,0 +1,87 @@
+"""The controller itself, with a real store: what it takes up when it starts."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+from typing import cast
+
+import pytest
+from tests.contracts.runtime_contract import until
+from tests.contracts.store_contract import START, SettableClock
+from tests.integration.reconcile.test_coderun import JOB, finished_run, fresh_reconciler
+
+from coderun.app.controller import Controller
+from coderun.events.local import LocalEvent
+from coderun.forge.protocol import Forge
+from coderun.model.coderun import CodeRun
+from coderun.model.roster import Roster
+from coderun.reconcile.play import PlayReconciler, PlaySettings
+from coderun.reconcile.result import NOT_AGAIN, Again
+from coderun.reconcile.view import View
+from coderun.runtime.process import ProcessRuntime
+from coderun.runtime.runfolder import StateFolder
+from coderun.store.sqlite import SqliteStore
+
+
+class Nothing:
+    """A forge on which nothing happens and nothing is to be checked."""
+
+    async def revision(self) -> int:
+        return 0
+
+    async def events_after(self, after: int, limit: int) -> list[LocalEvent]:
+        assert after >= 0
+        assert limit > 0
+        return []
+
+    async def reconcile(self, name: str) -> Again:
+        assert name
+        return NOT_AGAIN
+
+    async def unchecked(self) -> list[str]:
+        return []
+
+
+async def one_wake(_: float) -> AsyncIterator[None]:
+    yield
+
+
+def no_workspace(_: CodeRun) -> str:
+    return ""
+
+
+@pytest.mark.lesson(7)
+async def test_a_run_whose_time_passed_while_nobody_controlled_is_removed_by_the_next_controller(tmp_path: Path) -> None:
+    clock, state = SettableClock(), StateFolder.at(tmp_path / "state")
+    store = SqliteStore.open(tmp_path / "state.db", clock=clock)
+    await finished_run(store, state, kept=timedelta(days=14))
+    clock.now = START + timedelta(days=30)
+    runtime = ProcessRuntime(state.path, argv=("no-supervisor-is-started-here",), environment={})
+    hours = itertools.count(step=3600.0)  # each look at this clock is an hour later, so that every timer rings at once
+    forge = cast("Forge", object())  # there is no Play that could ask it
+    view, settings = View(), PlaySettings(pipelines={}, roster=Roster(agents={}))
+    controller = Controller(
+        store=store,
+        runtime=runtime,
+        plays=PlayReconciler(store=store, forge=forge, view=view, settings=settings, clock=clock),
+        runs=fresh_reconciler(store, state, clock),
+        view=view,
+        source=Nothing(),
+        checks=Nothing(),
+        tasks=None,
+        wakes=one_wake,
+        workspace_of=no_workspace,
+        repository="/srv/demo",
+        clock=clock,
+        monotonic=lambda: next(hours),
+        jitter=lambda: 0.5,
+    )
+    working = asyncio.ensure_future(controller.run())
+    await until(lambda: not state.run(JOB).path.exists() or working.done(), what="the run's folder is gone")
+    controller.stop()
+    await working
+    assert not state.run(JOB).path.exists()
+    await runtime.close()
+    await store.close()

@@ -1,0 +1,80 @@
+"""The CodeRun reconciler on a real store and real run folders: what is left of a finished run goes when its time has come."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+from tests.contracts.runtime_contract import plan
+from tests.contracts.store_contract import START, SettableClock, run
+
+from coderun.model.coderun import CodeRun, CodeRunStatus, RunPhase
+from coderun.model.roster import Roster
+from coderun.plan.order import ForgeRef
+from coderun.plan.settings import RunSettings
+from coderun.reconcile.coderun import CodeRunReconciler
+from coderun.reconcile.result import NOT_AGAIN, Again
+from coderun.reconcile.view import View
+from coderun.runtime.process import ProcessRuntime
+from coderun.runtime.runfolder import StateFolder
+from coderun.store.sqlite import SqliteStore
+
+JOB = plan().job
+ENDED = CodeRunStatus(phase=RunPhase.SUCCEEDED, work_completed=True, attempt=1, job_name=JOB)
+
+
+class NoTokens:
+    """Nothing starts here, so nothing needs a token."""
+
+    async def issue(self, login: str, run: str) -> str:
+        raise AssertionError(f"a token was asked for by {login} for {run}")
+
+    async def revoke(self, run: str) -> None: ...
+
+
+def fresh_reconciler(store: SqliteStore, state: StateFolder, clock: SettableClock) -> CodeRunReconciler:
+    """As a controller has it that has just started: it remembers nothing."""
+    return CodeRunReconciler(
+        store=store,
+        runtime=ProcessRuntime(state.path, argv=("no-supervisor-is-started-here",), environment={}),
+        tokens=NoTokens(),
+        view=View(),
+        roster=Roster(agents={}),
+        settings=RunSettings(forge=ForgeRef(kind="local", location="/forge", repository="/forge/repo.git")),
+        clock=clock,
+    )
+
+
+async def finished_run(store: SqliteStore, state: StateFolder, *, kept: timedelta | None) -> CodeRun:
+    """A finished run whose folder is there."""
+    await ProcessRuntime(state.path, argv=("no-supervisor-is-started-here",), environment={}).prepare(plan())
+    made = await store.create(run())
+    expire_at = None if kept is None else START + kept
+    return await store.update_status(replace(made, status=replace(ENDED, expire_at=expire_at)))
+
+
+@pytest.mark.lesson(7)
+async def test_a_finished_run_is_removed_by_whoever_sees_that_its_time_has_passed(tmp_path: Path) -> None:
+    clock, state = SettableClock(), StateFolder.at(tmp_path / "state")
+    store = SqliteStore.open(tmp_path / "state.db", clock=clock)
+    kept = await finished_run(store, state, kept=timedelta(days=14))
+
+    clock.now = START + timedelta(days=13, hours=23)
+    assert await fresh_reconciler(store, state, clock).reconcile(kept.name) == Again(after=3600.0)
+    assert state.run(JOB).path.is_dir()
+
+    clock.now = START + timedelta(days=14)
+    assert await fresh_reconciler(store, state, clock).reconcile(kept.name) == NOT_AGAIN
+    assert not state.run(JOB).path.exists()
+    assert await store.get(CodeRun, kept.name) == kept
+    await store.close()
+
+
+async def test_a_finished_run_without_an_end_of_its_time_is_kept(tmp_path: Path) -> None:
+    clock, state = SettableClock(), StateFolder.at(tmp_path / "state")
+    store = SqliteStore.open(tmp_path / "state.db", clock=clock)
+    kept = await finished_run(store, state, kept=None)
+    clock.now = START + timedelta(days=5000)
+    assert await fresh_reconciler(store, state, clock).reconcile(kept.name) == NOT_AGAIN
+    assert state.run(JOB).path.is_dir()
+    await store.close()
