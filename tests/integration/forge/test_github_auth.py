@@ -89,6 +89,7 @@ async def place() -> AsyncIterator[Place]:
         yield Place(hub, session)
 
 
+@pytest.mark.lesson(14)
 def test_a_jwt_is_backdated_short_and_used_again() -> None:
     time = [datetime(2026, 5, 1, 12, tzinfo=UTC)]
     key = AppKey("4711", pem(), clock=lambda: time[0])
@@ -147,6 +148,7 @@ async def test_an_app_that_is_not_installed_or_suspended_is_refused(place: Place
         await place.installations.find(SHOP)
 
 
+@pytest.mark.lesson(14)
 async def test_a_token_is_asked_for_one_repository_with_named_permissions(place: Place) -> None:
     token = await place.installations.issue(SHOP, WRITE)
     assert place.hub.writes() == [(ISSUE, {"repositories": ["shop"], "permissions": WRITE})]
@@ -192,6 +194,7 @@ async def test_a_token_that_is_not_given_says_why(place: Place, status: int, sai
     assert told in str(refused.value)
 
 
+@pytest.mark.lesson(14)
 async def test_a_token_is_replaced_before_it_ends_and_not_sooner(place: Place) -> None:
     token = place.token()
     assert [await token.authorization() for _ in range(2)] == ["Bearer ghs_1"] * 2

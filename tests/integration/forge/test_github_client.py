@@ -286,6 +286,7 @@ async def test_refusals_say_what_was_attempted_and_what_to_do(world: World) -> N
     assert (refused.value.status, refused.value.said) == (422, "Validation Failed; head invalid; No commits; plain")
 
 
+@pytest.mark.lesson(14)
 async def test_one_line_with_the_request_id_is_logged_for_each_failure_and_no_token(world: World) -> None:
     world.hub.on(POST, Reply({"message": "no"}, 422, {"X-GitHub-Request-Id": "C0:FFEE"}))
     with structlog.testing.capture_logs() as lines:

@@ -97,6 +97,7 @@ async def test_the_old_secret_is_taken_until_it_is_removed(place: Place) -> None
     assert (await place.post(headers=headers))[0] == 401
 
 
+@pytest.mark.lesson(23)
 @pytest.mark.parametrize("signature", ["", "sha256=" + "0" * 64, "sha256=x", "sha1=" + "0" * 40, sign(BODY + b" ", SECRET)])
 async def test_a_bad_or_missing_signature_is_401_before_anything_is_parsed(place: Place, signature: str) -> None:
     headers = {"X-Hub-Signature-256": signature} if signature else {}

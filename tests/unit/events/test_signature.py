@@ -24,6 +24,7 @@ def test_while_a_secret_is_replaced_old_and_new_are_taken(secrets: list[str]) ->
     verify(BODY, KNOWN, secrets)
 
 
+@pytest.mark.lesson(23)
 @pytest.mark.parametrize(
     ("header", "secrets"),
     [
