@@ -1,4 +1,4 @@
-"""Who calls, and what they may: App JWTs, installation tokens with their scopes and ends, personal tokens. Decides, changes only tokens."""
+"""Who calls, and what they may: App JWTs, installation tokens with scopes and ends, personal tokens. Changes only tokens."""
 
 import base64
 import binascii

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 PAGE = 30
 MAX_PAGE = 100
+_LONGEST = {("IssueComment", "body"): 65536, ("PullRequest", "title"): 256, ("Label", "name"): 50}
 
 
 @dataclass(kw_only=True)
@@ -88,6 +89,9 @@ class Call:
         value = self.fields.get(name)
         if not isinstance(value, str) or not value:
             raise invalid(resource, name, code="missing_field")
+        longest = _LONGEST.get((resource, name))
+        if longest is not None and len(value) > longest:
+            raise invalid(resource, name, message=f"{name} is too long (maximum is {longest} characters)")
         return value
 
     async def sha(self, name: str) -> str:
@@ -98,9 +102,14 @@ class Call:
             raise ApiError(422, f"No commit found for SHA: {revision}")
         return sha
 
+    @property
+    def page_size(self) -> int:
+        """How many entries a page has."""
+        return min(max(1, _number(self.query.get("per_page"), PAGE)), MAX_PAGE)
+
     def page(self, items: Sequence[Any]) -> tuple[list[Any], dict[str, str]]:
         """The page that was asked for, and its `Link`."""
-        size = min(max(1, _number(self.query.get("per_page"), PAGE)), MAX_PAGE)
+        size = self.page_size
         page = max(1, _number(self.query.get("page"), 1))
         last = max(1, -(-len(items) // size))
         shown = list(items[(page - 1) * size : page * size])
@@ -143,7 +152,7 @@ Handler = Callable[[Call], Awaitable[Answer]]
 
 @dataclass(frozen=True, kw_only=True)
 class Route:
-    """An endpoint; `path` is spelled as in GitHub's OpenAPI, `permission` is about the repository of the path."""
+    """An endpoint; `path` is spelled as in GitHub's OpenAPI (else `described` is), `permission` is about its repository."""
 
     method: str
     path: str
@@ -151,6 +160,12 @@ class Route:
     permission: str = "metadata"
     level: Level = Level.READ
     who: Who = Who.ANYONE
+    described: str = ""
+
+    @property
+    def template(self) -> str:
+        """Where GitHub's OpenAPI describes it."""
+        return self.described or self.path
 
 
 def read(path: str, handler: Handler, permission: str = "metadata") -> Route:

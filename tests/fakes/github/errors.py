@@ -1,6 +1,6 @@
 """What the fake refuses, in GitHub's words. Raised anywhere below a route; the server turns it into the answer."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 DOCUMENTATION = "https://docs.github.com/rest"
@@ -10,7 +10,7 @@ class ApiError(Exception):
     """An answer that is not 2xx; `errors` are the entries of a 422."""
 
     def __init__(
-        self, status: int, message: str, *, errors: list[dict[str, Any]] | None = None, headers: Mapping[str, str] | None = None
+        self, status: int, message: str, *, errors: Sequence[Any] | None = None, headers: Mapping[str, str] | None = None
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -21,7 +21,7 @@ class ApiError(Exception):
     def body(self) -> dict[str, Any]:
         """GitHub's form of an error."""
         body: dict[str, Any] = {"message": self.message, "documentation_url": DOCUMENTATION, "status": str(self.status)}
-        return {**body, "errors": self.errors} if self.errors else body
+        return {**body, "errors": list(self.errors)} if self.errors else body
 
 
 def not_found() -> ApiError:

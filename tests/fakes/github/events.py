@@ -1,4 +1,4 @@
-"""The events of webhooks: what happened becomes a body and goes to the sender. `installation` is added there, for each receiver."""
+"""The events of webhooks: what happened becomes a body and goes to the sender, which adds `installation` for each receiver."""
 
 from typing import Any
 
@@ -82,7 +82,7 @@ def status(world: World, repo: Repo, one: Status, commit: Commit, branches: list
 
 
 def check_run(world: World, repo: Repo, action: str, one: CheckRun, branch: str | None) -> None:
-    """`check_run`, and `check_suite.completed` beside its end."""
+    """`check_run`; suites are told inside it, not by events of their own."""
     told = checks.check_run(world, repo, one)
     suite = {
         "id": checks.suite_id(one),
@@ -120,8 +120,6 @@ def push(world: World, repo: Repo, sender: Account, moved: Body, commits: list[B
         "commits": commits,
         "head_commit": commits[-1] if commits else None,
     }
-    if body["pusher"]["email"].count("["):
-        body["pusher"]["email"] = None
     world.send("push", body, repo=repo)
 
 

@@ -18,17 +18,16 @@ from types import TracebackType
 from typing import Any, Self
 
 from aiohttp import web
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
-from tests.fakes.github import events, merging, pulls, pushes
+from tests.fakes.github import events
 from tests.fakes.github.auth import mint
 from tests.fakes.github.faults import Fault, FaultKind, WebhookFault, WebhookFaultKind
 from tests.fakes.github.git import Bare
 from tests.fakes.github.git_http import install_hook
+from tests.fakes.github.people import People
+from tests.fakes.github.registration import register
 from tests.fakes.github.routes import ROUTES
-from tests.fakes.github.routes.labels import set_label, unset_label
 from tests.fakes.github.server import Server
-from tests.fakes.github.state import Account, App, Hook, Installation, Pull, Repo, Review, Ruleset, Token
+from tests.fakes.github.state import Account, App, Hook, Installation, Pull, Repo, Ruleset, Token
 from tests.fakes.github.webhooks import Webhooks
 from tests.fakes.github.world import World
 
@@ -44,7 +43,6 @@ EVENTS = (
     "push",
     "status",
 )
-_KEY_BITS = 2048
 
 
 class MadeApp:
@@ -77,6 +75,7 @@ class FakeGitHub:
         self.world = World(folder=folder, clock=clock, enterprise=enterprise)
         self.webhooks = Webhooks(self.world, keep=keep)
         self.server = Server(self.world, self.webhooks, ROUTES, keep=keep)
+        self.people = People(self.world)
         self._port = port
         self._runner: web.AppRunner | None = None
 
@@ -135,9 +134,7 @@ class FakeGitHub:
 
     def repo(self, full_name: str) -> Repo:
         """The repository of that name."""
-        found = self.world.find_repo(*full_name.split("/"))
-        assert found is not None, f"the fake has no repository {full_name}"
-        return found
+        return self.world.named(full_name)
 
     def pull(self, full_name: str, number: int) -> Pull:
         """The pull request, as it stands in the fake's memory."""
@@ -186,9 +183,12 @@ class FakeGitHub:
         return repo
 
     async def delete_repo(self, full_name: str) -> None:
-        """Takes a repository away, its files too."""
+        """Takes a repository away, its files too; pull requests from it stay, without a head repository."""
         repo = self.repo(full_name)
         self.world.repos.remove(repo)
+        for pull in [pull for other in self.world.repos for pull in other.pulls.values()]:
+            if pull.head_repo is repo:
+                pull.head_repo = None
         shutil.rmtree(repo.git.path)
 
     def transfer(self, full_name: str, new_name: str) -> None:
@@ -212,27 +212,17 @@ class FakeGitHub:
         webhook_secret: str = "",
     ) -> MadeApp:
         """An App with a new key, not installed anywhere yet."""
-        key = rsa.generate_private_key(public_exponent=65537, key_size=_KEY_BITS)
-        slug, number = slug or name.lower().replace(" ", "-"), self.world.new_id()
-        hook = Hook(id=self.world.new_id(), url=webhook_url, secret=webhook_secret, target_id=number)
-        app = App(
-            id=number,
-            slug=slug,
-            name=name,
-            client_id=f"Iv23li{number:014d}",
-            owner=self.add_organization(owner),
-            bot=self.world.add_account(f"{slug}[bot]", "Bot"),
-            public_key=key.public_key(),
+        app, key = register(
+            self.world,
+            self.add_organization(owner),
+            name,
+            slug=slug or "",
             permissions=dict(permissions or {}),
-            events=list(subscribed),
-            hook=hook,
-            created_at=self.world.clock(),
+            events=subscribed,
+            url=webhook_url,
+            secret=webhook_secret,
         )
-        self.world.apps.append(app)
-        pem = key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
-        )
-        return MadeApp(app, pem.decode())
+        return MadeApp(app, key)
 
     def install(self, made: MadeApp, login: str, *, repos: Iterable[str] | None = None) -> Installation:
         """Installs an App on an account, for all its repositories or the named ones."""
@@ -317,69 +307,6 @@ class FakeGitHub:
         )
         self.repo(full_name).rulesets.append(made)
         return made
-
-    # -- what people do in the browser
-
-    async def open_pull(self, full_name: str, login: str, *, title: str, head: str, base: str = "main", **more: Any) -> Pull:
-        """Opens a pull request as a person."""
-        return await pulls.open_pull(
-            self.world, self.repo(full_name), self.add_user(login), title=title, head=head, base=base, **more
-        )
-
-    def label(self, full_name: str, number: int, name: str, login: str) -> None:
-        """Puts a label on as a person."""
-        set_label(self.world, self.repo(full_name), self.pull(full_name, number), name, self.add_user(login))
-
-    def unlabel(self, full_name: str, number: int, name: str, login: str) -> None:
-        """Takes a label off as a person."""
-        pull = self.pull(full_name, number)
-        found = next(one for one in pull.labels if one.name.lower() == name.lower())
-        unset_label(self.world, self.repo(full_name), pull, found, self.add_user(login))
-
-    def review(self, full_name: str, number: int, login: str, state: str, body: str = "") -> Review:
-        """Reviews the head as a person: APPROVED, CHANGES_REQUESTED or COMMENTED."""
-        pull, account, now = self.pull(full_name, number), self.add_user(login), self.world.clock()
-        made = Review(id=self.world.new_id(), author=account, state=state, body=body, commit_id=pull.head_sha, submitted_at=now)
-        pull.reviews.append(made)
-        events.review(self.world, self.repo(full_name), pull, "submitted", made, account)
-        return made
-
-    async def merge(self, full_name: str, number: int, login: str, method: str = "merge") -> str:
-        """Merges as a person; the rules hold."""
-        pull = self.pull(full_name, number)
-        return await merging.merge(self.world, self.repo(full_name), pull, self.add_user(login), method=method)
-
-    def close(self, full_name: str, number: int, login: str) -> None:
-        """Closes unmerged as a person."""
-        pulls.close(self.world, self.repo(full_name), self.pull(full_name, number), self.add_user(login))
-
-    def set_draft(self, full_name: str, number: int, login: str, *, draft: bool) -> None:
-        """Makes a pull request a draft or ready for review, as a person."""
-        pull = self.pull(full_name, number)
-        pulls.set_draft(self.world, self.repo(full_name), pull, self.add_user(login), draft=draft)
-
-    async def commit(self, full_name: str, branch: str, path: str, text: str, login: str) -> str:
-        """Commits one file to a branch as a person, past every rule, making the branch from the default one."""
-        repo, account = self.repo(full_name), self.add_user(login)
-        async with repo.git.lock:
-            before = await pushes.watched(repo)
-            old = before.get(f"refs/heads/{branch}")
-            parent = old or before[f"refs/heads/{repo.default_branch}"]
-            now = self.world.clock()
-            new = await repo.git.commit_file(parent, path, text.encode(), f"Change {path}", login, now)
-            await repo.git.update_ref(f"refs/heads/{branch}", new, old or "0" * 40)
-            await pushes.record(self.world, repo, before, account)
-        return new
-
-    async def enqueue(self, full_name: str, number: int, login: str) -> str:
-        """Puts a pull request on the merge queue; the commit that its checks are about."""
-        pull = self.pull(full_name, number)
-        return (await merging.enqueue(self.world, self.repo(full_name), pull, self.add_user(login))).sha
-
-    async def run_queue(self, full_name: str, number: int, *, passed: bool = True) -> None:
-        """Ends a pull request's time on the queue."""
-        service = self.world.add_account("github-merge-queue[bot]", "Bot")
-        await merging.run_queue(self.world, self.repo(full_name), self.pull(full_name, number), service, passed=passed)
 
     # -- bad days
 

@@ -24,17 +24,19 @@ class FaultKind(StrEnum):
 class Fault:
     """Trouble for the next `count` requests whose method and path (a regular expression, searched for) match.
 
-    `after`: the request takes effect, only its answer is lost or replaced.
+    `after`: the request takes effect, only its answer is lost or replaced. `git`: it is for git's requests instead of REST's,
+    which know error, slow and cut. `status` is 500 for an error and 403 for a limit where nothing is said.
     """
 
     kind: FaultKind
     count: int = 1
     method: str = ""
     path: str = ""
-    status: int = 500
+    status: int = 0
     seconds: float = 0.0
     retry_after: int | None = None
     after: bool = False
+    git: bool = False
 
 
 class Faults:
@@ -43,10 +45,10 @@ class Faults:
     def __init__(self) -> None:
         self.waiting: list[Fault] = []
 
-    def take(self, method: str, path: str) -> Fault | None:
+    def take(self, method: str, path: str, *, git: bool = False) -> Fault | None:
         """The trouble of this request, counted down."""
         for fault in self.waiting:
-            if fault.method in {"", method} and re.search(fault.path, path):
+            if fault.git == git and fault.method in {"", method} and re.search(fault.path, path):
                 fault.count -= 1
                 if fault.count <= 0:
                     self.waiting.remove(fault)

@@ -209,6 +209,10 @@ class Bare:
         fields = [(head.split(), name) for head, _, name in lines]
         return [Entry(head[1], head[2], _number(head[3]), name) for head, name in fields]
 
+    async def has_blob(self, sha: str) -> bool:
+        """Whether there is a blob of that name."""
+        return (await self.run("cat-file", "-t", sha, fails=True)).text == "blob"
+
     async def blob(self, sha: str) -> bytes:
         """The bytes of a blob."""
         return (await self.run("cat-file", "blob", sha)).out

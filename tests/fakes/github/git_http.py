@@ -11,6 +11,7 @@ from aiohttp import web
 from tests.fakes.github import pushes
 from tests.fakes.github.auth import Caller, authenticate, level, sees
 from tests.fakes.github.errors import ApiError
+from tests.fakes.github.faults import FaultKind, Faults
 from tests.fakes.github.git import environment
 from tests.fakes.github.rules import refusals
 from tests.fakes.github.state import Level, Repo
@@ -50,11 +51,14 @@ def install_hook(path: Path) -> None:
 class GitHttp:
     """Serves the repositories of a world."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, faults: Faults) -> None:
         self._world = world
+        self._faults = faults
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """One request of a git client."""
+        if (met := await self._meet(request)) is not None:
+            return met
         try:
             repo, caller = self._admit(request)
         except ApiError as error:
@@ -64,6 +68,15 @@ class GitHttp:
             return await self._receive(request, repo, caller)
         async with _Backend(request, repo, {}) as backend:
             return await backend.stream(_chunks(request))
+
+    async def _meet(self, request: web.Request) -> web.Response | None:
+        fault = self._faults.take(request.method, request.path_qs, git=True)
+        if fault is None:
+            return None
+        await asyncio.sleep(fault.seconds)
+        if fault.kind is FaultKind.CUT and request.transport is not None:
+            request.transport.close()
+        return None if fault.kind is FaultKind.SLOW else web.Response(status=fault.status or 500)
 
     def _admit(self, request: web.Request) -> tuple[Repo, Caller]:
         owner, name = request.match_info["owner"], request.match_info["repo"].removesuffix(".git")

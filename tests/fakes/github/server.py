@@ -14,6 +14,7 @@ from tests.fakes.github.call import Answer, Call, Route, Who
 from tests.fakes.github.errors import ApiError, not_found
 from tests.fakes.github.faults import Fault, FaultKind, Faults, RateLimits
 from tests.fakes.github.git_http import GitHttp
+from tests.fakes.github.registration import ManifestPage
 from tests.fakes.github.state import Repo
 from tests.fakes.github.webhooks import Webhooks
 from tests.fakes.github.world import World
@@ -42,9 +43,12 @@ class Server:
     def application(self) -> web.Application:
         """The aiohttp application: REST at the root and below `/api/v3`, git beside it."""
         application = web.Application(client_max_size=MAX_BODY)
-        git = GitHttp(self._world)
+        git = GitHttp(self._world, self.faults)
         application.router.add_get(_GIT, git.handle)
         application.router.add_post(_GIT, git.handle)
+        page = ManifestPage(self._world)
+        for place in ("/settings/apps/new", "/organizations/{org}/settings/apps/new"):
+            application.router.add_post(place, page.handle)
         for route in sorted(self._routes, key=lambda route: -len(route.path.split("/"))):
             for prefix in ("", "/api/v3"):
                 place = re.sub(r"\{(\w+)\}", _pattern, route.path)
@@ -124,15 +128,16 @@ class Server:
                     request.transport.close()
                 return web.Response(status=500)
             case FaultKind.ERROR:
-                self._note(request, None, Caller(), fault.status, None)
-                return web.json_response({"message": "Server Error"}, status=fault.status, headers=_usual())
+                self._note(request, None, Caller(), fault.status or 500, None)
+                return web.json_response({"message": "Server Error"}, status=fault.status or 500, headers=_usual())
             case FaultKind.PRIMARY_LIMIT:
                 return self._limited(request)
             case FaultKind.SECONDARY_LIMIT:
                 again = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
                 text = "You have exceeded a secondary rate limit. Please wait a few minutes before you try again."
-                self._note(request, None, Caller(), 403, None)
-                return web.json_response(ApiError(403, text).body(), status=403, headers={**_usual(), **again})
+                status = fault.status or 403
+                self._note(request, None, Caller(), status, None)
+                return web.json_response(ApiError(status, text).body(), status=status, headers={**_usual(), **again})
 
     def _limited(self, request: web.Request) -> web.StreamResponse:
         try:
@@ -162,7 +167,7 @@ class Server:
 
     def _note(self, request: web.Request, route: Route | None, caller: Caller, status: int, body: Any) -> None:
         entry = Entry(method=request.method, path=request.rel_url.raw_path_qs, status=status, caller=caller.name)
-        entry["template"] = None if route is None else route.path
+        entry["template"] = None if route is None else route.template
         if self._keep:
             entry["body"] = body
         self.journal.append(entry)
@@ -177,6 +182,8 @@ def _usual() -> dict[str, str]:
 
 
 def _encode(body: Any) -> bytes:
+    if isinstance(body, bytes):
+        return body
     return body.encode() if isinstance(body, str) else json.dumps(body, separators=(",", ":")).encode()
 
 

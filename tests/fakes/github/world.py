@@ -38,6 +38,7 @@ class World:
     tokens: dict[str, Token] = field(default_factory=dict)
     send: Sender = _deaf
     redirects: dict[str, Repo] = field(default_factory=dict)
+    manifests: dict[str, dict[str, Any]] = field(default_factory=dict)
     _ids: Iterable[int] = field(default_factory=lambda: itertools.count(1001))
 
     @property
@@ -69,6 +70,12 @@ class World:
         """The repository, without case."""
         wanted = f"{owner}/{name}".lower()
         return next((repo for repo in self.repos if repo.full_name.lower() == wanted), None)
+
+    def named(self, full_name: str) -> Repo:
+        """The repository that a test speaks of."""
+        found = self.find_repo(*full_name.split("/"))
+        assert found is not None, f"the fake has no repository {full_name}"
+        return found
 
     def moved(self, owner: str, name: str) -> Repo | None:
         """The repository that had this name before it was transferred or renamed."""

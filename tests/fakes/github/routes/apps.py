@@ -4,6 +4,7 @@ from tests.fakes.github.auth import mint
 from tests.fakes.github.bodies import accounts, repos
 from tests.fakes.github.call import Answer, Call, Route, Who, app, read
 from tests.fakes.github.errors import ApiError, not_found
+from tests.fakes.github.registration import convert
 from tests.fakes.github.state import Account, Installation
 
 
@@ -86,6 +87,16 @@ async def list_repositories(call: Call) -> Answer:
     return call.listed(found, lambda repo: repos.repository(call.world, repo), "repositories")
 
 
+async def convert_manifest(call: Call) -> Answer:
+    """Makes the App of a manifest's code, once; the only time its key and secrets are told."""
+    made = convert(call.world, call.params["code"])
+    if made is None:
+        raise not_found()
+    app_made, key = made
+    secrets = {"client_secret": call.world.new_secret(""), "webhook_secret": app_made.hook.secret, "pem": key}
+    return Answer(status=201, body={**accounts.app(call.world, app_made), **secrets})
+
+
 async def get_user(call: Call) -> Answer:
     """A user, or a bot by `slug[bot]`."""
     account = call.world.find_account(call.params["username"])
@@ -117,6 +128,7 @@ ROUTES = [
     app("GET", "/users/{username}/installation", of_user),
     Route(method="DELETE", path="/installation/token", handler=revoke_token, who=Who.TOKEN),
     Route(method="GET", path="/installation/repositories", handler=list_repositories, who=Who.TOKEN),
+    Route(method="POST", path="/app-manifests/{code}/conversions", handler=convert_manifest),
     read("/users/{username}", get_user),
     Route(method="GET", path="/user", handler=get_self, who=Who.TOKEN),
     read("/rate_limit", get_limits),

@@ -2,12 +2,13 @@
 
 import base64
 import binascii
+import re
 from typing import Any
 from urllib.parse import quote
 
 from tests.fakes.github import pushes
 from tests.fakes.github.bodies import repos
-from tests.fakes.github.call import Answer, Call, read, write
+from tests.fakes.github.call import Answer, Call, Route, read, write
 from tests.fakes.github.errors import ApiError, invalid, not_found
 from tests.fakes.github.git import Commit
 from tests.fakes.github.rules import refusals
@@ -16,13 +17,14 @@ from tests.fakes.github.state import NO_SHA
 DIFF = "application/vnd.github.diff"
 PATCH = "application/vnd.github.patch"
 RAW = "application/vnd.github.raw"
+_SHA = re.compile("[0-9a-f]{40}")
 _PERIODS = {"day": 1, "week": 7, "month": 30, "quarter": 90, "year": 365}
 
 
 def media(accept: str) -> str | None:
     """The text form of a commit, comparison or pull request that was asked for."""
     kinds = {"diff": DIFF, "patch": PATCH, "raw": RAW}
-    names = [part.split(";")[0].strip().replace(".v3", "") for part in accept.split(",")]
+    names = [part.split(";")[0].strip().replace(".v3", "").removesuffix("+json") for part in accept.split(",")]
     return next((kind for kind, name in kinds.items() if name in names), None)
 
 
@@ -108,11 +110,24 @@ async def get_content(call: Call) -> Answer:
     elif path and entries:
         data = await call.repo.git.blob(entries[0].sha)
         if media(call.accept) == "raw":
-            return Answer(body=data.decode("utf-8", "replace"), media=f"{RAW}; charset=utf-8")
+            return Answer(body=data, media=f"{RAW}; charset=utf-8")
         return Answer(body=repos.content(call.world, call.repo, entries[0], revision, data))
     if path and not entries:
         raise not_found()
     return Answer(body=[repos.content(call.world, call.repo, entry, revision) for entry in entries])
+
+
+async def get_blob(call: Call) -> Answer:
+    """The bytes of a blob, base64 or raw."""
+    sha = call.params["file_sha"]
+    if not _SHA.fullmatch(sha) or not await call.repo.git.has_blob(sha):
+        raise not_found()
+    data = await call.repo.git.blob(sha)
+    if media(call.accept) == "raw":
+        return Answer(body=data, media=f"{RAW}; charset=utf-8")
+    url = f"{repos.api(call.world, call.repo)}/git/blobs/{sha}"
+    text = {"content": base64.encodebytes(data).decode(), "encoding": "base64"}
+    return Answer(body={**text, "url": url, "sha": sha, "size": len(data), "node_id": f"B_{sha}"})
 
 
 async def put_content(call: Call) -> Answer:
@@ -206,7 +221,7 @@ async def _move(call: Call, name: str, new: str, old: str) -> None:
 
 
 async def list_activity(call: Call) -> Answer:
-    """Who moved which branch, newest first."""
+    """Who moved which branch, newest first; paged by cursor, not by number."""
     ref, actor = call.query.get("ref"), call.query.get("actor")
     kind, period = call.query.get("activity_type"), call.query.get("time_period")
     oldest = call.world.clock() - 86400 * _PERIODS.get(period or "", 10_000)
@@ -220,7 +235,11 @@ async def list_activity(call: Call) -> Answer:
     ]
     if call.query.get("direction") == "asc":
         found.reverse()
-    return call.listed(found, lambda one: repos.activity(call.world, one))
+    after, size = call.query.get("after"), call.page_size
+    start = next((place + 1 for place, one in enumerate(found) if str(one.id) == after), 0)
+    shown = found[start : start + size]
+    headers = call.link({"next": shown[-1].id}, "after") if len(found) > start + size else {}
+    return Answer(body=[repos.activity(call.world, one) for one in shown], headers=headers)
 
 
 async def pulls_of_commit(call: Call) -> Answer:
@@ -242,15 +261,17 @@ def commit_order(commits: list[Commit]) -> list[Commit]:
     return list(reversed(commits))
 
 
+_CONTENTS = "/repos/{owner}/{repo}/contents/{path}"
 ROUTES = [
     read("/repos/{owner}/{repo}", get_repository),
     read("/repos/{owner}/{repo}/commits", list_commits, "contents"),
     read("/repos/{owner}/{repo}/commits/{ref}", get_commit, "contents"),
     read("/repos/{owner}/{repo}/commits/{commit_sha}/pulls", pulls_of_commit, "pull_requests|contents"),
     read("/repos/{owner}/{repo}/compare/{basehead}", compare, "contents"),
-    read("/repos/{owner}/{repo}/contents", get_content, "contents"),
-    read("/repos/{owner}/{repo}/contents/{path}", get_content, "contents"),
-    write("PUT", "/repos/{owner}/{repo}/contents/{path}", put_content, "contents"),
+    Route(method="GET", path="/repos/{owner}/{repo}/contents", handler=get_content, permission="contents", described=_CONTENTS),
+    read(_CONTENTS, get_content, "contents"),
+    write("PUT", _CONTENTS, put_content, "contents"),
+    read("/repos/{owner}/{repo}/git/blobs/{file_sha}", get_blob, "contents"),
     read("/repos/{owner}/{repo}/git/ref/{ref}", get_ref, "contents"),
     read("/repos/{owner}/{repo}/git/matching-refs/{ref}", matching_refs, "contents"),
     write("POST", "/repos/{owner}/{repo}/git/refs", create_ref, "contents"),

@@ -7,9 +7,6 @@ from tests.fakes.github.call import Answer, Call, app
 from tests.fakes.github.errors import ApiError, not_found
 from tests.fakes.github.state import Delivery, Hook, stamp
 
-PAGE = 30
-MAX_PAGE = 100
-
 
 def _config(hook: Hook) -> dict[str, Any]:
     body = {"content_type": "json", "insecure_ssl": "0", "url": hook.url}
@@ -54,11 +51,10 @@ async def list_deliveries(call: Call) -> Answer:
         if not cursor.isdigit():
             raise ApiError(422, "Validation Failed")
         found = [one for one in found if one.id <= int(cursor)]
-    size = call.query.get("per_page", "")
-    size_number = min(int(size), MAX_PAGE) if size.isdigit() and int(size) else PAGE
-    rest = found[size_number : size_number + 1]
+    size = call.page_size
+    rest = found[size : size + 1]
     headers = call.link({"next": rest[0].id}, "cursor") if rest else {}
-    return Answer(body=[_item(one) for one in found[:size_number]], headers=headers)
+    return Answer(body=[_item(one) for one in found[:size]], headers=headers)
 
 
 def _wanted(one: Delivery, status: str | None) -> bool:

@@ -100,8 +100,8 @@ async def list_timeline(call: Call) -> Answer:
         if review.submitted_at is not None:
             told = bodies.review(world, repo, pull, review)
             entries.append((review.submitted_at, {**told, "event": "reviewed", "state": review.state.lower()}))
-    for commit in await repo.git.log(f"{pull.base_sha}..{pull.head_sha}"):
-        entries.append((float(commit.committer.at), _committed(call, repos.commit(world, repo, commit))))
+    commits = await repo.git.log(f"{pull.base_sha}..{pull.head_sha}")
+    entries += [(float(one.committer.at), _committed(call, repos.commit(world, repo, one))) for one in commits]
     return call.listed([entry for _, entry in sorted(entries, key=lambda one: one[0])], lambda entry: entry)
 
 

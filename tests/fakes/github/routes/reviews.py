@@ -14,11 +14,7 @@ def refuse_own(world: World, pull: Pull, author: object, event: str) -> None:
     """Nobody judges their own pull request."""
     if author is pull.author and event in {"APPROVE", "REQUEST_CHANGES"}:
         word = "approve" if event == "APPROVE" else "request changes on"
-        raise ApiError(422, "Unprocessable Entity", errors=[_error(f"Can not {word} your own pull request")])
-
-
-def _error(message: str) -> dict[str, str]:
-    return {"resource": "PullRequestReview", "field": "base", "code": "custom", "message": message}
+        raise ApiError(422, "Unprocessable Entity", errors=[f"Can not {word} your own pull request"])
 
 
 async def create_review(call: Call) -> Answer:
@@ -27,21 +23,21 @@ async def create_review(call: Call) -> Answer:
     if event is None:
         return await _record(call, pull, "PENDING")
     if event not in _STATES:
-        raise ApiError(422, "Unprocessable Entity", errors=[_error("Event is not a valid value")])
+        raise ApiError(422, "Unprocessable Entity", errors=["Event is not a valid value"])
     return await _submit(call, pull, event)
 
 
 async def _submit(call: Call, pull: Pull, event: str) -> Answer:
     refuse_own(call.world, pull, call.account, event)
     if event != "APPROVE" and not call.fields.get("body") and not call.fields.get("comments"):
-        raise ApiError(422, "Unprocessable Entity", errors=[_error("Body can't be blank")])
+        raise ApiError(422, "Unprocessable Entity", errors=["Body can't be blank"])
     return await _record(call, pull, _STATES[event])
 
 
 async def _record(call: Call, pull: Pull, state: str) -> Answer:
     sha = call.fields.get("commit_id") or pull.head_sha
     if await call.repo.git.resolve(sha) != sha or not await call.repo.git.is_ancestor(sha, pull.head_sha):
-        raise ApiError(422, "Unprocessable Entity", errors=[_error("The commit_id is not part of the pull request")])
+        raise ApiError(422, "Unprocessable Entity", errors=["The commit_id is not part of the pull request"])
     review = Review(
         id=call.world.new_id(),
         author=call.account,
@@ -82,7 +78,7 @@ async def submit_review(call: Call) -> Answer:
     """Submits a pending review."""
     review, event = _review(call), call.text("PullRequestReview", "event")
     if review.state != "PENDING" or event not in _STATES:
-        raise ApiError(422, "Unprocessable Entity", errors=[_error("Could not submit review")])
+        raise ApiError(422, "Unprocessable Entity", errors=["Could not submit review"])
     call.pull.reviews.remove(review)
     call.fields.setdefault("body", review.body)
     return await _submit(call, call.pull, event)
@@ -93,7 +89,7 @@ async def dismiss_review(call: Call) -> Answer:
     review, pull = _review(call), call.pull
     call.text("PullRequestReview", "message")
     if review.state not in {"APPROVED", "CHANGES_REQUESTED"}:
-        raise ApiError(422, "Unprocessable Entity", errors=[_error("Can not dismiss a commented pull request review")])
+        raise ApiError(422, "Unprocessable Entity", errors=["Can not dismiss a commented pull request review"])
     review.state = "DISMISSED"
     call.world.note(pull, "review_dismissed", call.account)
     events.review(call.world, call.repo, pull, "dismissed", review, call.account)
