@@ -138,7 +138,7 @@ def test_every_command_that_a_page_mentions_exists_with_its_options(page: str) -
 
 
 def test_every_command_that_a_message_of_the_program_advises_exists_with_its_options() -> None:
-    wrong = {}
+    wrong: dict[str, str] = {}
     for path in (ROOT / "src").rglob("*.py"):
         if "demo" not in path.parts:
             text = re.sub(r"\{[^{}]*\}", "X", path.read_text(encoding="utf-8"))
