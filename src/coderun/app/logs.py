@@ -1,8 +1,10 @@
 """Where log lines go: JSON, one a line, into a file; secrets never get this far."""
 
+import contextlib
 import logging
 import sys
 from pathlib import Path
+from typing import TextIO, cast
 
 import structlog
 
@@ -17,9 +19,29 @@ def log_to_stderr() -> None:
     )
 
 
+class _Lenient:
+    """A log file whose troubles (a full disk above all) cost log lines, and nothing else."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: TextIO | None = None
+
+    def write(self, text: str) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            if self._file is None:
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                self._file = self._path.open("a", encoding="utf-8")
+            self._file.write(text)
+            self._file.flush()
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            if self._file is not None:
+                self._file.flush()
+
+
 def log_to(path: Path) -> None:
     """Send every log line of this process to `path`, as JSON."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -28,6 +50,7 @@ def log_to(path: Path) -> None:
             structlog.processors.format_exc_info,
             structlog.processors.JSONRenderer(),
         ],
-        logger_factory=structlog.WriteLoggerFactory(file=path.open("a", encoding="utf-8", buffering=1)),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", _Lenient(path))),
         cache_logger_on_first_use=False,
     )
