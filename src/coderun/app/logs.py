@@ -1,10 +1,30 @@
 """Where log lines go: JSON, one a line, into a file; secrets never get this far."""
 
+import contextlib
 import logging
 import sys
 from pathlib import Path
+from typing import TextIO, cast
 
 import structlog
+
+
+class Lossy:
+    """A text file whose lines may get lost: a full disk must not stop what is logged."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("a", encoding="utf-8", buffering=1)
+
+    def write(self, text: str) -> int:
+        """Write what the disk takes."""
+        with contextlib.suppress(OSError):
+            self._file.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Hand over what is still here, if the disk takes it."""
+        with contextlib.suppress(OSError):
+            self._file.flush()
 
 
 def log_to_stderr() -> None:
@@ -28,6 +48,6 @@ def log_to(path: Path) -> None:
             structlog.processors.format_exc_info,
             structlog.processors.JSONRenderer(),
         ],
-        logger_factory=structlog.WriteLoggerFactory(file=path.open("a", encoding="utf-8", buffering=1)),
+        logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", Lossy(path))),
         cache_logger_on_first_use=False,
     )
