@@ -21,14 +21,16 @@ from coderun.app.tasks import read_tasks
 from coderun.cli.live import draw
 from coderun.cli.main import app
 from coderun.cli.why import lines_of
-from coderun.model.coderun import PullRequestRef
+from coderun.model.coderun import CodeRun, CodeRunSpec, PullRequestRef
 from coderun.model.config import Config, parse_config
 from coderun.model.deliveries import Delivery
 from coderun.model.meta import ObjectMeta
 from coderun.model.play import HistoryEntry, Play, PlayPhase, PlaySpec, PlayStatus, Waiting
+from coderun.model.roster import Agent
 from coderun.model.task import TaskText
 from coderun.model.yaml import decode, load
 from coderun.pipeline.definition import Pipeline
+from coderun.plan.tools import ANNOTATION_TOOLS, tools_of
 
 LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)")
 INLINE = re.compile(r"`([^`\n]+)`")
@@ -72,6 +74,12 @@ def read_task_list(text: str, folder: Path) -> None:
     assert read_tasks(folder)
 
 
+def read_tools(text: str, folder: Path) -> None:
+    spec = CodeRunSpec(task_id=1, service="shop", repository_url="/s")
+    run = CodeRun(metadata=ObjectMeta(name="r", annotations={ANNOTATION_TOOLS: text}), spec=spec)
+    assert tools_of(run, Agent(name="rex")).remote
+
+
 def read_agents_result(text: str, folder: Path) -> None:
     path = folder / "result.json"
     path.write_text(text, encoding="utf-8")
@@ -81,6 +89,7 @@ def read_agents_result(text: str, folder: Path) -> None:
 READERS: dict[tuple[str, str, str], Callable[[str, Path], None]] = {
     ("docs/pipelines.md", "yaml", "Pipelines"): read_pipeline,
     ("docs/tasks.md", "json", "Tasks"): read_task_list,
+    ("docs/templates.md", "json", "Tools"): read_tools,
     ("docs/agents.md", "json", "The `command` contract"): read_agents_result,
     ("docs/agents.md", "yaml", "The `command` contract"): read_agent,
     ("docs/agents.md", "yaml", "The `claude` adapter"): read_agent,
@@ -138,7 +147,7 @@ def test_every_command_that_a_page_mentions_exists_with_its_options(page: str) -
 
 
 def test_every_command_that_a_message_of_the_program_advises_exists_with_its_options() -> None:
-    wrong = {}
+    wrong: dict[str, str] = {}
     for path in (ROOT / "src").rglob("*.py"):
         if "demo" not in path.parts:
             text = re.sub(r"\{[^{}]*\}", "X", path.read_text(encoding="utf-8"))

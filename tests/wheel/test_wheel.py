@@ -46,7 +46,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory, leave_out: 
     """The `bin` folder of an environment that holds the wheel and what it depends on, nothing else."""
     folder = tmp_path_factory.mktemp("alone")
     venv.create(folder, with_pip=True, symlinks=True)
-    pip = [folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    pip: list[str | Path] = [folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     needed = run(*pip, "--require-hashes", "--no-deps", "--only-binary", ":all:", "-r", ROOT / "requirements" / "run.lock")
     if needed.returncode:
         leave_out("wheel", f"its dependencies cannot be installed here: {needed.stderr.strip().splitlines()[-1]}")

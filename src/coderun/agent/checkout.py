@@ -15,7 +15,7 @@ from coderun.agent.git import Git, GitFailedError
 from coderun.agent.rescue import Saved, is_dirty, save_changes, save_commit, save_unreachable
 from coderun.agent.result import clean_text
 from coderun.agent.stop import StopSignal
-from coderun.forge.local.texts import is_branch_name
+from coderun.forge.texts import is_branch_name
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):

@@ -26,6 +26,11 @@ _JUNK: Final = (
     ".venv/",
     "node_modules/",
     ".DS_Store",
+    ".env",
+    ".env.local",
+    ".env.*.local",
+    "id_rsa",
+    "id_ed25519",
     "/.claude/settings.local.json",
 )
 _CONFIG: Final = f"""\

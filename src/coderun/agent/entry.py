@@ -13,8 +13,9 @@ from coderun.agent.supervisor import Places, Programs
 from coderun.agent.work import carry_out
 from coderun.forge.local.forge import LocalForge
 from coderun.model.coderun import RunOutcome, RunPhase, RunReport
-from coderun.model.errors import CoderunError
+from coderun.model.errors import CoderunError, StoreUnavailableError
 from coderun.plan.order import ForgeRef, RunOrder
+from coderun.store.listener import Listener
 from coderun.store.wake import Waker
 
 
@@ -30,6 +31,29 @@ class SystemClock:
         await asyncio.sleep(seconds)
 
 
+class Wakes:
+    """The wakes of a state folder's `wake/`, for who waits for something on the forge; listens from the first wait on."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._listener: Listener | None = None
+
+    async def wait(self, seconds: float) -> None:
+        """Wait for a wake, at most that long. The first time not at all: what was looked at before may have changed unheard."""
+        if self._listener is not None:
+            await self._listener.wait(seconds)
+            return
+        try:
+            self._listener = Listener(self._folder)
+        except StoreUnavailableError:
+            await asyncio.sleep(seconds)
+
+    def close(self) -> None:
+        """Listen no more."""
+        if self._listener is not None:
+            self._listener.close()
+
+
 async def perform(order: RunOrder, places: Places, programs: Programs, stop: StopSignal) -> RunReport:
     """Carry out the order as its agent; `agent.supervisor.Perform`."""
     try:
@@ -37,6 +61,7 @@ async def perform(order: RunOrder, places: Places, programs: Programs, stop: Sto
     except (CoderunError, OSError) as error:
         outcome = RunOutcome(is_error=True, terminal_reason="ForgeUnavailable", summary=f"the forge did not open: {error}")
         return RunReport(phase=RunPhase.FAILED, outcome=outcome)
+    wakes = Wakes(_wake_folder(order.forge))
     try:
         return await carry_out(
             order,
@@ -47,16 +72,22 @@ async def perform(order: RunOrder, places: Places, programs: Programs, stop: Sto
             inherited=os.environ,
             clock=SystemClock(),
             run_as_root=os.geteuid() == 0,
+            news=wakes.wait,
         )
     finally:
+        wakes.close()
         forge.close()
+
+
+def _wake_folder(ref: ForgeRef) -> Path:
+    return Path(ref.location).parent / "wake"
 
 
 def _open_forge(ref: ForgeRef, token: Path) -> LocalForge:
     if ref.kind != "local":
         raise CoderunError(f"this version knows no forge of kind {ref.kind!r}")
     folder = Path(ref.location)
-    waker = Waker(folder.parent / "wake")
+    waker = Waker(_wake_folder(ref))
 
     def wake() -> None:
         waker.wake()

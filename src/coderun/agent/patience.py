@@ -20,10 +20,15 @@ LONGEST_PAUSE: Final = 30.0
 
 
 class Patience(msgspec.Struct, frozen=True, kw_only=True):
-    """How a run waits: on which clock, and what ends its waiting."""
+    """How a run waits: on which clock, and what ends its waiting.
+
+    Attributes:
+        news: Waits until something may have changed on the forge, at most so many seconds; None where nobody can tell.
+    """
 
     clock: Clock
     stop: StopSignal
+    news: Callable[[float], Awaitable[object]] | None = None
 
     def check(self) -> None:
         """Raise `RunCancelledError` where the run shall end."""
@@ -32,13 +37,20 @@ class Patience(msgspec.Struct, frozen=True, kw_only=True):
 
     async def pause(self, seconds: float) -> None:
         """Wait that long. Raises `RunCancelledError` as soon as the run shall end."""
-        self.check()
-        sleeping = asyncio.ensure_future(self.clock.sleep(seconds))
+        await self._unless_stopped(self.clock.sleep(seconds))
+
+    async def wait_for_news(self, seconds: float) -> None:
+        """Wait until it is worth looking at the forge again, at most that long. Raises as `pause`."""
+        await self._unless_stopped(self.clock.sleep(seconds) if self.news is None else self.news(seconds))
+
+    async def _unless_stopped(self, waiting: Awaitable[object]) -> None:
+        waiting = asyncio.ensure_future(waiting)
         stopping = asyncio.ensure_future(self.stop.wait())
         try:
-            await asyncio.wait({sleeping, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            self.check()
+            await asyncio.wait({waiting, stopping}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            sleeping.cancel()
+            waiting.cancel()
             stopping.cancel()
         self.check()
 

@@ -124,11 +124,11 @@ async def wait_for_head(number: int, forge: Forge, patience: Patience, *, head: 
                 "ForgeUnavailable",
                 f"pull request #{number} still shows {before[:12]} a minute after {head[:12]} was pushed to it",
             )
-        await patience.pause(POLL)
+        await patience.wait_for_news(POLL)
 
 
 async def wait_for_checks(number: int, forge: Forge, patience: Patience, order: RunOrder, *, head: str) -> PullRequest:
-    """The pull request once the checks of `head` have passed, looked at once a second at most.
+    """The pull request once the checks of `head` have passed, looked at when there is news, and once a second.
 
     No check at all counts as passed: at once where the forge knows that none will come, else after the order's `checks_grace`.
 
@@ -150,7 +150,7 @@ async def wait_for_checks(number: int, forge: Forge, patience: Patience, order: 
             raise RunFailedError(
                 "ChecksTimedOut", f"after {waited:.0f} s the checks of {head[:12]} are: {checks_in_words(pull)}"
             )
-        await patience.pause(POLL)
+        await patience.wait_for_news(POLL)
 
 
 def failed_checks(pull: PullRequest) -> str:

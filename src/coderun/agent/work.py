@@ -4,7 +4,7 @@
 happens in here becomes a report; whatever the agent had done by then is kept. What succeeds is decided by the forge alone.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -61,6 +61,7 @@ async def carry_out(
     inherited: Mapping[str, str],
     clock: Clock,
     run_as_root: bool = False,
+    news: Callable[[float], Awaitable[object]] | None = None,
 ) -> RunReport:
     """Do what the order says and report how it ended; never raises for anything that went wrong in the run.
 
@@ -73,8 +74,10 @@ async def carry_out(
         inherited: The runner's own environment; what of it an agent sees is listed in `environment`.
         clock: Time.
         run_as_root: Whether this process is root.
+        news: As in `Patience`.
     """
-    run = _Run(order, places, programs, stop, forge=forge, inherited=inherited, clock=clock, run_as_root=run_as_root)
+    patience = Patience(clock=clock, stop=stop, news=news)
+    run = _Run(order, places, programs, patience, forge=forge, inherited=inherited, run_as_root=run_as_root)
     begun = clock.now()
     outcome, phase = await _outcome(run)
     if phase is not RunPhase.SUCCEEDED:
@@ -115,23 +118,22 @@ class _Run:
         order: RunOrder,
         places: Places,
         programs: Programs,
-        stop: StopSignal,
+        patience: Patience,
         *,
         forge: Forge,
         inherited: Mapping[str, str],
-        clock: Clock,
         run_as_root: bool,
     ) -> None:
         self.order = order
         self.places = places
         self.programs = programs
-        self.stop = stop
+        self.stop = patience.stop
         self.forge = forge
         self.inherited = inherited
-        self.clock = clock
+        self.clock = patience.clock
         self.log = programs.log
         self.run_as_root = run_as_root
-        self.patience = Patience(clock=clock, stop=stop)
+        self.patience = patience
         self.secrets = secrets_of(places, inherited)
         self.git = Git(
             folder=places.workspace, env=git_environment(inherited, order.agent, home=places.home, token=places.token)

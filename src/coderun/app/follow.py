@@ -81,7 +81,9 @@ async def follow_plays(
             plays = [await _get(system, name) for name in names]
             show(plays, system.clock())
             believable = all(_is_believable(play, control) for play in plays)
-            if believable and (all(play.is_finished for play in plays) or (until_person and _only_people(plays))):
+            if believable and all(play.is_finished for play in plays):
+                return plays
+            if believable and until_person and await _wait_for_people(system, plays, control):
                 return plays
             if pending is None:
                 pending = asyncio.ensure_future(anext(changes))
@@ -100,6 +102,17 @@ def _is_believable(play: Play, control: Control | None) -> bool:
     if play.status.observed_generation != play.metadata.generation:
         return False
     return play.is_finished or control is None or control.has_looked_at(play.name)
+
+
+async def _wait_for_people(system: LocalSystem, plays: Sequence[Play], control: Control | None) -> bool:
+    """Whether only people can move these. Where all of them are behind others, it is the others that count."""
+    if _only_people(plays):
+        return True
+    rest = [play for play in plays if not play.is_finished]
+    if not all(_is_behind(play) for play in rest):
+        return False
+    everyone = await system.store.find(Play)
+    return all(_is_believable(play, control) for play in everyone) and _only_people(everyone)
 
 
 def _only_people(plays: Sequence[Play]) -> bool:

@@ -38,7 +38,10 @@ class LiveView(Protocol):
 
 
 class LineView:
-    """A line per decision: for pipes, logs and CI. Each is printed once; of older plays, only what comes after `since`."""
+    """A line per decision: for pipes, logs and CI. Each is printed once; of older plays, only what comes after `since`.
+
+    A play of which nothing is new yet is introduced by a line on where it stands.
+    """
 
     def __init__(self, since: datetime) -> None:
         self._since = since
@@ -46,13 +49,14 @@ class LineView:
 
     def update(self, plays: Sequence[Play], now: datetime) -> None:
         """Print what was decided since the last call."""
-        _ = now
         for play in plays:
             history = play.status.history
             if play.name in self._said:
                 fresh = unseen(self._said[play.name], history)
             else:
                 fresh = tuple(entry for entry in history if entry.at >= self._since)
+                if history and not fresh:
+                    say(f"{clock_text(now)}  task {play.spec.task_id}  {_standing(play)}")
             self._said[play.name] = history
             for entry in fresh:
                 say(f"{clock_text(entry.at)}  task {play.spec.task_id}  {_told(entry)}")
@@ -182,6 +186,14 @@ def _last_decisions(plays: Sequence[Play], limit: int) -> list[str]:
 
 def _told(entry: HistoryEntry, limit: int | None = None) -> str:
     return f"{safe(entry.reason)}: {safe(entry.message, limit)}"
+
+
+def _standing(play: Play) -> str:
+    """Where a play stands, on one line."""
+    status = play.status
+    stage = f", stage {safe(status.stage)}" if status.stage else ""
+    message = status.waiting.message if status.waiting is not None else status.message
+    return f"{status.phase.value}{stage}: {safe(message)}".rstrip(": ")
 
 
 def _title(play: Play) -> "Text":

@@ -88,8 +88,21 @@ def duration(seconds: float) -> str:
 
 
 def run_async(work: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end."""
-    return asyncio.run(work)
+    """Run a coroutine to its end.
+
+    Ctrl-C goes to the programs we are waiting for too; what they then fail with is not reported in its place.
+    """
+
+    async def body() -> T:
+        try:
+            return await work
+        except Exception as error:
+            this = asyncio.current_task()
+            if this is not None and this.cancelling():
+                raise asyncio.CancelledError from error
+            raise
+
+    return asyncio.run(body())
 
 
 def exit_code(error: Exception) -> Exit:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.integration.forge.local_place import GIT_ENVIRONMENT, git, make_user_repository
 
 from coderun.forge.local.refs import RefReader
-from coderun.forge.local.texts import is_branch_name
+from coderun.forge.texts import is_branch_name
 from coderun.model.errors import ForgeUnavailableError
 
 LATER = 10_000_000_000.0

@@ -197,3 +197,11 @@ def test_of_a_play_that_was_there_before_only_new_decisions_are_printed(capsys: 
     assert [line.rpartition("decision ")[2].split()[0] for line in capsys.readouterr().out.splitlines()] == ["2"]
     view.update([older], NOW)
     assert capsys.readouterr().out == ""
+
+
+def test_a_play_of_which_nothing_is_new_is_introduced_once(capsys: pytest.CaptureFixture[str]) -> None:
+    view = LineView(NOW + timedelta(minutes=1))
+    for _ in range(2):
+        view.update([play(1, title="t", history=3), play(2, PlayPhase.SUCCEEDED, history=1)], NOW)
+    lines = [line.split("  ", 1)[1] for line in capsys.readouterr().out.splitlines()]
+    assert lines == ["task 1  Running, stage quality: rex works on implementation of t", "task 2  Succeeded: it is over"]

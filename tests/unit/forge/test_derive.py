@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coderun.forge.local.derive import task_in_marker
+from coderun.model.markers import task_in_marker
 
 
 @pytest.mark.parametrize(

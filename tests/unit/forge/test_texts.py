@@ -2,7 +2,7 @@
 
 import pytest
 
-from coderun.forge.local.texts import (
+from coderun.forge.texts import (
     MAX_BODY,
     checked_body,
     checked_branch,

@@ -4,22 +4,17 @@ Computed by git when asked for, kept in the database under the two commits it wa
 head and base have not moved costs no git process. Never decides; marker files are untrusted.
 """
 
-import re
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from coderun.forge.local.database import Database, Row
 from coderun.forge.local.git import Git
+from coderun.model.markers import MARKER_FOLDER, MAX_MARKER, UPSTREAM_MARKER, task_in_marker, task_of_marker
 from coderun.model.pulls import Mergeability
 
 MAX_COMMITS: Final = 2000
-_MAX_MARKER: Final = 64 * 1024
-_MARKER_FOLDER: Final = ".coderun/tasks"
-_MARKER_FILE: Final = re.compile(r"\.coderun/tasks/task-([1-9][0-9]{0,8})\.json")
-_UPSTREAM_MARKER: Final = "docs/.taskmaster/current-task.json"
 _PLAIN_FILES: Final = frozenset({"100644", "100755"})
-_TASK_TEXT: Final = re.compile(r"[1-9][0-9]{0,8}")
 _STALE: Final = (
     "SELECT p.number, p.head_sha, COALESCE(NULLIF(p.final_base, ''), r.sha) AS base FROM pull p "
     "LEFT JOIN known_ref r ON r.ref = 'refs/heads/' || p.base_branch LEFT JOIN derived d ON d.pull = p.number "
@@ -60,32 +55,17 @@ async def derive(git: Git, head: str, base: str) -> Derivation:
 
 async def _markers(git: Git, merge_base: str, head: str) -> tuple[int, ...]:
     found: set[int] = set()
-    for path, mode, blob in await git.changed_blobs(merge_base, head, [_MARKER_FOLDER, _UPSTREAM_MARKER]):
+    for path, mode, blob in await git.changed_blobs(merge_base, head, [MARKER_FOLDER, UPSTREAM_MARKER]):
         if mode not in _PLAIN_FILES:
             continue  # a link or a submodule is no marker
-        own = _MARKER_FILE.fullmatch(path)
+        own = task_of_marker(path)
         if own is not None:
-            found.add(int(own[1]))
-        elif path == _UPSTREAM_MARKER:
-            content = await git.blob(blob, _MAX_MARKER)
+            found.add(own)
+        elif path == UPSTREAM_MARKER:
+            content = await git.blob(blob, MAX_MARKER)
             task = task_in_marker(content) if content is not None else None
             found |= {task} if task is not None else set()
     return tuple(sorted(found))
-
-
-def task_in_marker(content: bytes) -> int | None:
-    """The task id that an upstream marker file names as `task_id` or `taskId`, None where it names none."""
-    try:
-        parsed: Any = msgspec.json.decode(content)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
-    if not isinstance(parsed, dict):
-        return None
-    value = parsed.get("task_id", parsed.get("taskId"))
-    if isinstance(value, bool) or not isinstance(value, int | str):
-        return None
-    text = str(value).strip() if isinstance(value, str) else format(value, "d") if abs(value) < 10**10 else ""
-    return int(text) if _TASK_TEXT.fullmatch(text) else None
 
 
 def stale_derivation(db: Database, number: int) -> Row | None:

@@ -21,7 +21,7 @@ from coderun.forge.local.protection import refusal_to_merge, refusal_to_review, 
 from coderun.forge.local.reading import Reader
 from coderun.forge.local.records import BaseSync, ForgeEvent, ForgeSettings, Identity
 from coderun.forge.local.repository import DATABASE, REPOSITORY, HookPrograms
-from coderun.forge.local.texts import (
+from coderun.forge.texts import (
     checked_body,
     checked_branch,
     checked_label,

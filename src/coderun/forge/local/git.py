@@ -15,7 +15,7 @@ from typing import Final
 
 import msgspec
 
-from coderun.forge.local.texts import one_line
+from coderun.forge.texts import one_line
 from coderun.model.errors import ConfigError, ForgeUnavailableError
 
 OLDEST: Final = (2, 38)

@@ -12,7 +12,7 @@ import msgspec
 from coderun.forge.local.database import Database
 from coderun.forge.local.moves import Announcement
 from coderun.forge.local.records import UNKNOWN_LOGIN, ForgeEvent, ForgeSettings
-from coderun.forge.local.texts import branch_ref
+from coderun.forge.texts import branch_ref
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)

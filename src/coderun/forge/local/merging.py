@@ -14,7 +14,7 @@ from coderun.forge.local.database import Database
 from coderun.forge.local.git import Author, Git
 from coderun.forge.local.journal import announce, known_branch, micros, withdraw
 from coderun.forge.local.records import ForgeSettings, Identity
-from coderun.forge.local.texts import branch_ref, one_line
+from coderun.forge.texts import branch_ref, one_line
 from coderun.model.errors import RefusedError
 from coderun.model.logins import normalise_login
 from coderun.model.pulls import MergeMethod, PullRequest

@@ -28,7 +28,7 @@ from coderun.forge.local.moves import Move, trace
 from coderun.forge.local.pulls import close_pull, mark_merged, move_head
 from coderun.forge.local.records import UNKNOWN_LOGIN
 from coderun.forge.local.refs import RefReader, Snapshot
-from coderun.forge.local.texts import branch_ref
+from coderun.forge.texts import branch_ref
 from coderun.model.errors import ForgeUnavailableError
 
 _TRIES: Final = 20

@@ -18,7 +18,7 @@ from coderun.forge.local.git import Git
 from coderun.forge.local.reading import Reader
 from coderun.forge.local.records import BOT_SUFFIX, UNKNOWN_LOGIN, BaseState, BaseSync, ForgeSettings, Identity
 from coderun.forge.local.repository import DATABASE, HookPrograms, alone, fetch_base, make_repository, point_head
-from coderun.forge.local.texts import branch_ref, checked_branch, one_line
+from coderun.forge.texts import branch_ref, checked_branch, one_line
 from coderun.model.errors import ConfigError, ForgeUnavailableError, NotFoundError, RefusedError
 from coderun.model.logins import same_login
 

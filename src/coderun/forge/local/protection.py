@@ -7,7 +7,7 @@ hook's (`hook.py`), which cannot import this.
 from collections.abc import Iterable
 
 from coderun.forge.local.records import ForgeSettings, Identity
-from coderun.forge.local.texts import one_line
+from coderun.forge.texts import one_line
 from coderun.model.logins import same_login
 from coderun.model.pulls import PullRequest, PullState, Review, ReviewState
 

@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 from coderun.forge.local.database import Database, Row
 from coderun.forge.local.journal import add_event, moment, pusher_of
 from coderun.forge.local.records import UNKNOWN_LOGIN, ForgeSettings
-from coderun.forge.local.texts import label_key
+from coderun.forge.texts import label_key
 from coderun.model.names import task_of_branch, task_of_label
 from coderun.model.pulls import (
     Actor,

@@ -20,7 +20,7 @@ from typing import Final
 import msgspec
 
 from coderun.forge.local.git import Git
-from coderun.forge.local.texts import branch_ref
+from coderun.forge.texts import branch_ref
 from coderun.model.errors import ForgeUnavailableError
 
 REPOSITORY: Final = "repo.git"

@@ -1,0 +1,1 @@
+"""The bodies that the fake sends, in GitHub's form. They read the state and change nothing."""

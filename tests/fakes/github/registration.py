@@ -1,0 +1,88 @@
+"""How Apps come to be: with a new key, made by a test or by the manifest flow (form, code, conversion)."""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import urlencode
+
+from aiohttp import web
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from tests.fakes.github.state import Account, App, Hook
+from tests.fakes.github.world import World
+
+_KEY_BITS = 2048
+
+
+def register(
+    world: World,
+    owner: Account,
+    name: str,
+    *,
+    permissions: dict[str, str],
+    events: Iterable[str],
+    url: str,
+    secret: str,
+    slug: str = "",
+) -> tuple[App, str]:
+    """A new App that is installed nowhere, and its private key (PEM)."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=_KEY_BITS)
+    slug, number = slug or name.lower().replace(" ", "-"), world.new_id()
+    app = App(
+        id=number,
+        slug=slug,
+        name=name,
+        client_id=f"Iv23li{number:014d}",
+        owner=owner,
+        bot=world.add_account(f"{slug}[bot]", "Bot"),
+        public_key=key.public_key(),
+        permissions=permissions,
+        events=list(events),
+        hook=Hook(id=world.new_id(), url=url, secret=secret, target_id=number),
+        created_at=world.clock(),
+    )
+    world.apps.append(app)
+    form = (serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption())
+    return app, key.private_bytes(*form).decode()
+
+
+def take_manifest(world: World, manifest: dict[str, Any], owner: str) -> str:
+    """Keeps a manifest under a code that is good for one conversion."""
+    code = world.new_secret("")
+    world.manifests[code] = {**manifest, "owner": owner}
+    return code
+
+
+def convert(world: World, code: str) -> tuple[App, str] | None:
+    """Makes the App of a code; None where there is no such code, or no more."""
+    manifest = world.manifests.pop(code, None)
+    if manifest is None:
+        return None
+    owner = world.find_account(manifest["owner"]) or world.add_account(manifest["owner"], "Organization")
+    return register(
+        world,
+        owner,
+        manifest.get("name") or "unnamed app",
+        permissions=manifest.get("default_permissions", {}),
+        events=manifest.get("default_events", []),
+        url=manifest.get("hook_attributes", {}).get("url", ""),
+        secret=world.new_secret(""),
+    )
+
+
+class ManifestPage:
+    """Where a browser posts a manifest to; the person's click on "create" is taken for granted."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Sends the browser back to the manifest's `redirect_url` with a code."""
+        try:
+            manifest = json.loads(str((await request.post())["manifest"]))
+            target = manifest["redirect_url"]
+        except (KeyError, ValueError) as error:
+            raise web.HTTPUnprocessableEntity(text=f"The manifest cannot be read: {error}") from error
+        code = take_manifest(self._world, manifest, request.match_info.get("org", "apps"))
+        state = {"state": request.query["state"]} if "state" in request.query else {}
+        raise web.HTTPFound(f"{target}?{urlencode({'code': code, **state})}")
