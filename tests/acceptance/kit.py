@@ -145,8 +145,9 @@ def task(number: int, title: str = "", **more: Any) -> dict[str, Any]:
 class Place:
     """One user's world: repository, agents, state folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, state_home: Path | None = None) -> None:
         self.folder = folder
+        self.state_home = state_home or folder / "state"
         self.repository = folder / "shop"
         self.home = folder / "home"
         self.stage_folder = folder / "agent"
@@ -179,7 +180,7 @@ class Place:
             "LANG": "C.UTF-8",
             "HOME": str(self.home),
             "LOGNAME": PERSON,
-            "XDG_STATE_HOME": str(self.folder / "state"),
+            "XDG_STATE_HOME": str(self.state_home),
             "GIT_CONFIG_NOSYSTEM": "1",
             "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}",
         }

@@ -43,6 +43,7 @@ class Kind(StrEnum):
     PLAY = "Play"
     RUN = "CodeRun"
     CHECKS = "Checks"
+    EVENTS = "Events"
     TASKS = "Tasks"
 
 
@@ -51,6 +52,12 @@ class Key(msgspec.Struct, frozen=True):
 
     kind: Kind
     name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind.value} {self.name}"
+
+
+_EVENTS = Key(Kind.EVENTS, "of the forge")
 
 
 class EventSource(Protocol):
@@ -85,8 +92,15 @@ class TaskList(Protocol):
         ...
 
 
+def _nobody(_text: str) -> None:
+    """Who is told of trouble where nobody wants to know."""
+
+
 class Controller:
-    """All loops of one state folder. `run` returns when `stop` was called; runs that are at work go on without it."""
+    """All loops of one state folder. `run` returns when `stop` was called; runs that are at work go on without it.
+
+    `tell` is told, for people, of what goes wrong and is tried again: once, and once more when it goes well.
+    """
 
     def __init__(
         self,
@@ -105,6 +119,7 @@ class Controller:
         clock: Callable[[], datetime],
         monotonic: Callable[[], float],
         jitter: Callable[[], float],
+        tell: Callable[[str], None] = _nobody,
     ) -> None:
         self._store = store
         self._runtime = runtime
@@ -119,6 +134,7 @@ class Controller:
         self._repository = repository
         self._clock = clock
         self._jitter = jitter
+        self._tell = tell
         # Checks take minutes: they have workers of their own, so that no play waits for them to be looked at.
         self._slow: WorkQueue[Key] = WorkQueue(monotonic)
         self._queue: WorkQueue[Key] = WorkQueue(monotonic)
@@ -219,8 +235,9 @@ class Controller:
                     await self._take_in()
                     await self._hand_on()
                     seen = revision
+                self._went_well(_EVENTS)
             except UnavailableError as error:
-                self._report(Key(Kind.CHECKS, "events"), error)
+                self._report(_EVENTS, error)
 
     async def _take_in(self) -> None:
         after = event_number(await self._store.last_delivery(PREFIX))
@@ -282,8 +299,7 @@ class Controller:
         queue.forget(key)
         if key.kind is Kind.PLAY:
             self._looked_at.add(key.name)
-        if self._trouble.pop(key, None) is not None:
-            _log.info("went well again", kind=key.kind.value, name=key.name)
+        self._went_well(key)
         self._follow_up(key, again, queue)
 
     def _follow_up(self, key: Key, again: Again, queue: WorkQueue[Key]) -> None:
@@ -298,6 +314,11 @@ class Controller:
             spread = 1.0 + 0.25 * (2 * self._jitter() - 1) if again.after > 120 else 1.0  # noqa: PLR2004 - resyncs only
             queue.add_after(key, again.after * spread)
 
+    def _went_well(self, key: Key) -> None:
+        if self._trouble.pop(key, None) is not None:
+            _log.info("went well again", kind=key.kind.value, name=key.name)
+            self._tell(f"{key}: goes on again")
+
     def _report(self, key: Key, error: Exception) -> None:
         # Said once, not at every repetition.
         text = f"{type(error).__name__}: {error}"
@@ -305,3 +326,4 @@ class Controller:
             self._trouble[key] = text
             unexpected = not isinstance(error, CoderunError)
             _log.warning("pass failed", kind=key.kind.value, name=key.name, error=text, exc_info=unexpected)
+            self._tell(f"{key}: {text if unexpected else error}; it is tried again")

@@ -118,8 +118,12 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     clock: Callable[[], datetime] = now
 
 
+def _nobody(_text: str) -> None:
+    """Who is told of trouble where nobody wants to know."""
+
+
 class LocalSystem:
-    """Everything of one repository. Made by `open_local`."""
+    """Everything of one repository. Made by `open_local`. Whoever sets `tell` hears of what goes wrong and is tried again."""
 
     def __init__(
         self,
@@ -136,6 +140,7 @@ class LocalSystem:
         self.cwd = around.cwd
         self.environment = around.environment
         self.clock = around.clock
+        self.tell: Callable[[str], None] = _nobody
         self.repository = repository
         self.state = state
         self.configuration = configuration
@@ -232,6 +237,7 @@ class LocalSystem:
             clock=self.clock,
             monotonic=time.monotonic,
             jitter=random.random,
+            tell=self.tell,
         )
 
     def _make_checks(self) -> LocalChecks:

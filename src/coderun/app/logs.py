@@ -9,6 +9,24 @@ from typing import TextIO, cast
 import structlog
 
 
+class Lossy:
+    """A text file whose lines may get lost: a full disk must not stop what is logged."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("a", encoding="utf-8", buffering=1)
+
+    def write(self, text: str) -> int:
+        """Write what the disk takes."""
+        with contextlib.suppress(OSError):
+            self._file.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Hand over what is still here, if the disk takes it."""
+        with contextlib.suppress(OSError):
+            self._file.flush()
+
+
 def log_to_stderr() -> None:
     """Send warnings of this process to standard error, as lines for people; output stays for programs."""
     structlog.configure(
@@ -19,29 +37,9 @@ def log_to_stderr() -> None:
     )
 
 
-class _Lenient:
-    """A log file whose troubles (a full disk above all) cost log lines, and nothing else."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._file: TextIO | None = None
-
-    def write(self, text: str) -> None:
-        with contextlib.suppress(OSError, ValueError):
-            if self._file is None:
-                self._path.parent.mkdir(parents=True, exist_ok=True)
-                self._file = self._path.open("a", encoding="utf-8")
-            self._file.write(text)
-            self._file.flush()
-
-    def flush(self) -> None:
-        with contextlib.suppress(OSError, ValueError):
-            if self._file is not None:
-                self._file.flush()
-
-
 def log_to(path: Path) -> None:
     """Send every log line of this process to `path`, as JSON."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -51,6 +49,6 @@ def log_to(path: Path) -> None:
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", _Lenient(path))),
+        logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", Lossy(path))),
         cache_logger_on_first_use=False,
     )

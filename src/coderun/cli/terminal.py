@@ -62,6 +62,11 @@ def say(text: str = "", *, err: bool = False) -> None:
         raise ReaderGoneError from error
 
 
+def warn(text: str) -> None:
+    """Print what goes wrong and is tried again; it may hold text of others."""
+    say(f"warning: {safe(text)}", err=True)
+
+
 def safe(text: object, limit: int | None = None) -> str:
     """Text of others, fit for a terminal: one line, without control characters."""
     from coderun.model.text import printable
@@ -126,6 +131,7 @@ def with_local(repo: str, work: "Callable[[LocalSystem], Coroutine[Any, Any, T]]
 
         log_to_stderr()
         async with open_local(folder_of(repo), create=create) as system:
+            system.tell = warn
             return await work(system)
 
     return run_async(body())
