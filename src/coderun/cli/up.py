@@ -33,9 +33,8 @@ async def _wait_and_control(system: "LocalSystem") -> None:
 
     from coderun.app.background import LASTING
 
-    # Nobody tells of a lock that is let go, so there is nothing to wait for but time.
-    while (holder := system.lock.holder()) is not None and not holder.command.startswith(LASTING):  # noqa: ASYNC110
-        await asyncio.sleep(0.5)
+    while (holder := system.lock.holder()) is not None and not holder.command.startswith(LASTING):  # noqa: ASYNC110 - another
+        await asyncio.sleep(0.5)  # process holds it, and does not tell when it leaves
     await _control(system)
 
 
