@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from coderun.app.commands import check_agents
+from coderun.app.commands import check_agents, check_command
 from coderun.app.local import LocalSystem
 from coderun.app.submit import (
     PlayOptions,
@@ -57,6 +57,8 @@ async def request_plays(system: LocalSystem, request: PlayRequest) -> list[Submi
     options = _options(system, request, cli)
     if cli is None:
         check_agents(system)
+    else:
+        check_command(system, cli.settings["command"][0])
     wishes = Wishes(auto_merge=request.auto_merge, max_iterations=request.max_iterations)
     if request.text:
         return await submit(system.store, [make_play(await _own_task(system, request.text), options, {}, done)], wishes)
@@ -95,6 +97,8 @@ async def request_run(system: LocalSystem, *, agent: str, task: int | None, text
     cli = command_cli(agent_command)
     if cli is None:
         check_agents(system, only=chosen)
+    else:
+        check_command(system, cli.settings["command"][0])
     if task is not None:
         wanted = with_files(
             system.repository,
