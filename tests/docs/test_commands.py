@@ -75,7 +75,7 @@ SCENARIOS: dict[tuple[str, str], list[Step]] = {
         Step("coderun up --stop"),
     ],
     ("README.md", "Any program as an agent"): [
-        Step('coderun play --task 3 --agent-command "python3 $HOME/my_agent.py"', 3),
+        Step('coderun play --task 3 --agent-command "python3 my_agent.py"', 3),
     ],
 }
 ELSEWHERE = {
@@ -100,7 +100,7 @@ class World:
             made.mkdir(parents=True)
         example = marked("docs/agents.md", "example: my-agent.py").text
         (self.tools / "agent.py").write_text(example, encoding="utf-8")
-        (self.home / "my_agent.py").write_text(example, encoding="utf-8")
+        (self.repository / "my_agent.py").write_text(example, encoding="utf-8")
         self._program("coderun", "from coderun.cli.main import main\nmain()\n")
         self._program("claude", (Path(__file__).with_name("shop_claude.py")).read_text(encoding="utf-8"))
         self.environment = {

@@ -13,20 +13,23 @@ from coderun.store.lock import Holder
 
 START_SECONDS = 20.0
 STOP_SECONDS = 20.0
+LASTING = "coderun up"
 
 
 async def ensure_controller(system: LocalSystem) -> Holder:
-    """The controller of this state folder; one is started in the background where none runs.
+    """The controller of this state folder; one that outlives its terminal is started in the background where none runs.
+
+    Where a command in the foreground is the controller, the one in the background waits, and takes over when that one leaves.
 
     Raises:
         UnavailableError: it did not come up; the message names its log.
     """
     holder = system.lock.holder()
-    if holder is not None:
+    if holder is not None and holder.command.startswith(LASTING):
         return holder
     log = system.state / "logs" / "up.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    argv = [sys.executable, "-m", "coderun.cli.main", "up", "--repo", str(system.repository)]
+    argv = [sys.executable, "-m", "coderun.cli.main", "up", "--wait", "--repo", str(system.repository)]
     with log.open("ab") as output:
         child = await asyncio.to_thread(
             subprocess.Popen,

@@ -42,17 +42,6 @@ def check_agents(system: LocalSystem, *, only: Agent | None = None) -> None:
             )
 
 
-def check_command(system: LocalSystem, program: str) -> None:
-    """Refuse an `--agent-command` whose program is not there.
-
-    Raises:
-        ConfigError: names it.
-    """
-    if shutil.which(program, path=system.environment.get("PATH", "")) is None:
-        found = "no program that can be started" if "/" in program else "not on the PATH"
-        raise ConfigError(f"--agent-command names {program!r}, which is {found}; name a program, by its path or on the PATH")
-
-
 def _program(agent: Agent) -> str:
     command = agent.cli.settings.get("command")
     if agent.cli.cli_type == CliType.COMMAND.value and isinstance(command, list) and command:

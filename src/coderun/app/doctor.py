@@ -32,8 +32,6 @@ _TIGHT_BYTES: Final = 2 << 30
 
 _INSTALL: Final = {
     "claude": "npm install -g @anthropic-ai/claude-code",
-    "codex": "npm install -g @openai/codex",
-    "opencode": "npm install -g opencode-ai",
 }
 
 
@@ -147,6 +145,11 @@ def _program(agent: Agent) -> str:
 
 def _agent_program(program: str, kind: str, workers: str, around: Surroundings) -> Finding:
     name = f"agent CLI {printable(program, 200)}"
+    if kind not in {*_INSTALL, CliType.COMMAND}:
+        advice = "set `cli` of that agent to claude or a command in coderun.yaml, or use --agent-command"
+        return Finding(
+            name=name, state=State.ERROR, found=f"cannot be driven by this version; {workers} need it", advice=advice
+        )
     path = machine.find_program(program, around.search_path)
     if path is None:
         install = f"install it ({_INSTALL[kind]}), or " if kind in _INSTALL else "correct its path, or "

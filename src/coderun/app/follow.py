@@ -117,8 +117,14 @@ async def _wait_for_people(system: LocalSystem, plays: Sequence[Play], control: 
 
 def _only_people(plays: Sequence[Play]) -> bool:
     rest = [play for play in plays if not play.is_finished]
-    held = any(play.status.phase is PlayPhase.WAITING for play in rest)
-    return held and all(play.status.phase is PlayPhase.WAITING or _is_behind(play) for play in rest)
+    held = any(_needs_person(play) for play in rest)
+    return held and all(_needs_person(play) or _is_behind(play) for play in rest)
+
+
+def _needs_person(play: Play) -> bool:
+    waiting = play.status.waiting
+    stuck = waiting is not None and (waiting.kind == "person" or waiting.reason == "DependencyFailed")
+    return play.status.phase is PlayPhase.WAITING or (play.status.phase is PlayPhase.PENDING and stuck)
 
 
 def _is_behind(play: Play) -> bool:

@@ -31,7 +31,7 @@ _HEAD: Final = """\
 {base_branch}
 
 # Agents: the packaged roster (rex, blaze, cleo, tess, morgan) with what you write here laid over it, field by field.
-# `cli` is claude, codex or opencode; any other program is {{cliType: command, settings: {{command: [program, argument]}}}}.
+# `cli` is claude; any other program is {{cliType: command, settings: {{command: [program, argument]}}}}.
 #agents:
 #  rex:
 #    cli: {cli}

@@ -1,11 +1,12 @@
 """What a person asks for on the command line, turned into Plays and CodeRuns."""
 
 import shlex
+import shutil
 from pathlib import Path
 
 import msgspec
 
-from coderun.app.commands import check_agents, check_command
+from coderun.app.commands import check_agents
 from coderun.app.local import LocalSystem
 from coderun.app.submit import (
     PlayOptions,
@@ -53,13 +54,11 @@ async def request_plays(system: LocalSystem, request: PlayRequest) -> list[Submi
     """
     _check_request(request)
     done, under_way = await _known(system)
-    cli = command_cli(request.agent_command)
+    cli = command_cli(request.agent_command, cwd=system.cwd, path=system.environment.get("PATH", ""))
     options = _options(system, request, cli)
     if cli is None:
         check_agents(system)
-    else:
-        check_command(system, cli.settings["command"][0])
-    wishes = Wishes(auto_merge=request.auto_merge, max_iterations=request.max_iterations)
+    wishes = Wishes(auto_merge=request.auto_merge, max_iterations=request.max_iterations, cli_config=cli)
     if request.text:
         return await submit(system.store, [make_play(await _own_task(system, request.text), options, {}, done)], wishes)
     tasks = _read(system)
@@ -94,11 +93,9 @@ async def request_run(system: LocalSystem, *, agent: str, task: int | None, text
         raise ConfigError(f"there is no agent {agent!r} in the roster (known: {', '.join(sorted(roster.agents))})")
     if (task is None) == (not text):
         raise ConfigError("say what to run: either --task N, or a Markdown file or a sentence")
-    cli = command_cli(agent_command)
+    cli = command_cli(agent_command, cwd=system.cwd, path=system.environment.get("PATH", ""))
     if cli is None:
         check_agents(system, only=chosen)
-    else:
-        check_command(system, cli.settings["command"][0])
     if task is not None:
         wanted = with_files(
             system.repository,
@@ -110,11 +107,14 @@ async def request_run(system: LocalSystem, *, agent: str, task: int | None, text
     return await _create_run(system, chosen, wanted, cli)
 
 
-def command_cli(agent_command: str) -> CliConfig | None:
+def command_cli(agent_command: str, *, cwd: Path, path: str) -> CliConfig | None:
     """The CLI that `--agent-command` stands for, None where it was not given.
 
+    Agents work in worktrees of their own, so words that name a file here (the program, a script) are made absolute. `path` is
+    where programs are looked for.
+
     Raises:
-        ConfigError: it cannot be split into words.
+        ConfigError: it cannot be split into words, or there is no such program.
     """
     if not agent_command:
         return None
@@ -124,9 +124,18 @@ def command_cli(agent_command: str) -> CliConfig | None:
         raise ConfigError(f"--agent-command {agent_command!r} cannot be split into words: {error}") from error
     if not words:
         raise ConfigError("--agent-command is empty; name a program and its arguments")
-    if "/" in words[0]:
-        words[0] = str(Path(words[0]).absolute())
-    return CliConfig(cli_type=CliType.COMMAND.value, settings={"command": words})
+    found = [str(cwd / word) if _is_file_here(cwd, word) and (at or "/" in word) else word for at, word in enumerate(words)]
+    if shutil.which(found[0], path=path) is None:
+        where = f"{found[0]} is not there, or may not be executed" if "/" in found[0] else f"{found[0]!r} is not on the PATH"
+        raise ConfigError(f"--agent-command: {where}; name a program that can be run (see docs/agents.md)")
+    return CliConfig(cli_type=CliType.COMMAND.value, settings={"command": found})
+
+
+def _is_file_here(cwd: Path, word: str) -> bool:
+    try:
+        return bool(word) and not word.startswith("/") and (cwd / word).is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def _check_request(request: PlayRequest) -> None:

@@ -123,6 +123,7 @@ class Wishes(msgspec.Struct, frozen=True, kw_only=True):
 
     auto_merge: bool | None = None
     max_iterations: int | None = None
+    cli_config: CliConfig | None = None
 
     def laid_over(self, spec: PlaySpec) -> PlaySpec:
         """`spec` with what was asked for in place of what it has."""
@@ -130,6 +131,7 @@ class Wishes(msgspec.Struct, frozen=True, kw_only=True):
             spec,
             auto_merge=spec.auto_merge if self.auto_merge is None else self.auto_merge,
             max_iterations=spec.max_iterations if self.max_iterations is None else self.max_iterations,
+            cli_config=spec.cli_config if self.cli_config is None else self.cli_config,
         )
 
 
@@ -162,8 +164,8 @@ async def _adopt(store: ObjectStore, known: Play, wishes: Wishes) -> Submitted:
         fate = Fate.DONE
     elif phase.is_finished and known.spec.retries == known.status.retries_seen:
         fate = Fate.STOPPED
-    elif not phase.is_finished:
-        spec = wishes.laid_over(known.spec)
-        if spec != known.spec:
-            await store.update(replace(known, spec=spec))
+    # Also of a play that has stopped: `retry` goes on with what was asked for last.
+    spec = wishes.laid_over(known.spec)
+    if phase is not PlayPhase.SUCCEEDED and spec != known.spec:
+        await store.update(replace(known, spec=spec))
     return Submitted(task_id=known.spec.task_id, name=known.name, fate=fate, phase=phase)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from coderun.cli.terminal import Output, OutputOption, RepoOption, plain, show, with_local
+from coderun.cli.terminal import Output, OutputOption, RepoOption, plain, say, show, with_local
 
 if TYPE_CHECKING:
     from coderun.app.local import LocalSystem
@@ -48,7 +48,7 @@ def command(
             return [await find_play(system.store, name)] if name else await system.store.find(Play)
         return [await find_run(system.store, name)] if name else await system.store.find(CodeRun)
 
-    found = with_local(repo, work)
+    found, holder = with_local(repo, lambda system: _with_holder(system, work))
     if output in {Output.JSON, Output.YAML}:
         rows: list[dict[str, Any]] = [plain(each) for each in found]
         show(rows, output, columns=(), empty="", single=bool(name))
@@ -57,6 +57,16 @@ def command(
     make = _play_row if what is What.PLAYS else _run_row
     rows = [{"name": each.name, **make(each)} for each in found]
     show(rows, output, columns=columns, empty=f"no {what.value} yet; `coderun play --task N` starts one")
+    if output is Output.TABLE and holder is None and any(not _has_ended(each) for each in found):
+        say("\nno controller is running, so this is how it was left: `coderun up` or `coderun play` carries on", err=True)
+
+
+async def _with_holder(system: "LocalSystem", work: Any) -> Any:
+    return await work(system), system.lock.holder()
+
+
+def _has_ended(each: Any) -> bool:
+    return bool(each.status.phase.is_finished)
 
 
 async def _show_forge(system: "LocalSystem", output: Output) -> None:

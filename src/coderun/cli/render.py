@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def command(
-    file: Annotated[str, typer.Argument(metavar="[FILE]", help="The YAML file of a CodeRun.")] = "",
+    file: Annotated[str, typer.Argument(metavar="RUN", help="The YAML file of a CodeRun.")] = "",
     agent: Annotated[str, typer.Option("--agent", "-a", help="Which agent of the roster.")] = "",
     task: Annotated[
         int | None, typer.Option("--task", "-t", help="A task of tasks.json; without one a made-up task 1.")
@@ -33,8 +33,13 @@ def command(
 ) -> None:
     """Show every file that a run would get, as its templates make it. Nothing is started, and nothing written but with --out.
 
-    Examples: coderun render --agent rex · coderun render -a tess --task 3 --out /tmp/tess · coderun render --check
-    · coderun render -a rex --explain settings.json · coderun render -a rex --diff-agent cleo · coderun render run.yaml -o name
+    Examples:
+        coderun render --agent rex
+        coderun render -a tess --task 3 --out /tmp/tess
+        coderun render -a rex --diff-agent cleo
+        coderun render -a rex --explain settings.json
+        coderun render run.yaml -o name
+        coderun render --check
     """
     import os
 

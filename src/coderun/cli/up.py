@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 def command(
     stop: Annotated[bool, typer.Option("--stop", help="End the controller that runs, and return.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Where a `play` is the controller, take over when it ends.")] = False,
     repo: RepoOption = "",
 ) -> None:
     """Run the controller in the foreground: it carries on every play of this repository. Ctrl-C stops it; agents go on.
@@ -21,10 +22,20 @@ def command(
         coderun up --stop
     """
     try:
-        with_local(repo, _stop if stop else _control, create=not stop)
+        with_local(repo, _stop if stop else _wait_and_control if wait else _control, create=not stop)
     except KeyboardInterrupt:
         say("\nstopped; agents at work go on, and `coderun up` finds them again", err=True)
         raise typer.Exit(Exit.INTERRUPTED) from None
+
+
+async def _wait_and_control(system: "LocalSystem") -> None:
+    import asyncio
+
+    from coderun.app.background import LASTING
+
+    while (holder := system.lock.holder()) is not None and not holder.command.startswith(LASTING):  # noqa: ASYNC110 - another
+        await asyncio.sleep(0.5)  # process holds it, and does not tell when it leaves
+    await _control(system)
 
 
 async def _control(system: "LocalSystem") -> None:

@@ -18,6 +18,9 @@ from coderun.pipeline.people import Unmet, approver, wait_people
 from coderun.pipeline.runs import create_run
 
 LONGEST_PAUSE_SECONDS = 3600.0
+# The model's service is down, overloaded or knows no login: trying again at once would only burn the attempts.
+OUTAGES = frozenset({"ApiError"})
+OUTAGE_SECONDS = 300.0
 
 
 def advanced(draft: Draft) -> bool:
@@ -130,7 +133,7 @@ def _after_failure(draft: Draft, stage: Stage, agent: Agent, run: RunFact, why: 
         message = brief(f"{stage.name} failed {used} time(s), last in {run.name}: {why}")
         draft.status = replace(draft.status, phase=PlayPhase.FAILED, finished_at=draft.now, message=message)
         return
-    pause = _pause(draft, used)
+    pause = _pause(draft, used, OUTAGE_SECONDS if run.reason in OUTAGES else 0.0)
     until = deadline(run.finished_at, pause, draft.now)
     if until is None:
         create_run(draft, stage, agent, run.attempt + 1, failed=run, missing=missing)
@@ -141,9 +144,9 @@ def _after_failure(draft: Draft, stage: Stage, agent: Agent, run: RunFact, why: 
     draft.recheck(until)
 
 
-def _pause(draft: Draft, used: int) -> float:
-    """Seconds before the next attempt: doubled for each one used, up to an hour."""
-    pause = draft.facts.rules.backoff
+def _pause(draft: Draft, used: int, least: float) -> float:
+    """Seconds before the next attempt: at least `least` before the second, doubled for each one used, up to an hour."""
+    pause = max(draft.facts.rules.backoff, least)
     for _ in range(used - 1):
         pause = min(2 * pause, max(LONGEST_PAUSE_SECONDS, draft.facts.rules.backoff))
     return pause

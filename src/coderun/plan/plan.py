@@ -74,7 +74,7 @@ def order_of(run: CodeRun, roster: Roster, settings: RunSettings, *, attempt: in
         model=spec.model or cli.model or agent.model,
         prompt=prompt_for(
             agent=agent,
-            stage=spec.stage,
+            stage=spec.stage or agent.role or "run",
             task_id=spec.task_id,
             task=task,
             evidence=evidence,

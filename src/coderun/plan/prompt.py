@@ -3,7 +3,7 @@
 Everything from the repository or the forge is quoted between fences that say that it is data, not orders.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from coderun.model.gates import Gate, GateKind
 from coderun.model.roster import Agent
@@ -22,7 +22,7 @@ _DUTIES = {
 }
 _RESULT = (
     "When you are done write JSON to the file named by the environment variable CODERUN_RESULT: "
-    '{"verdict": "done" | "approve" | "request-changes" | "blocked", "summary": "one paragraph", "comments": ["…"]}. '
+    '{"verdict": VERDICTS, "summary": "one paragraph", "comments": ["…"]}. '
     'Use "blocked" when a person has to decide '
     "something first. Never push, never merge, never change labels: coderun does that."
 )
@@ -34,7 +34,7 @@ def prompt_for(
     stage: str,
     task_id: int,
     task: TaskText,
-    evidence: Iterable[Gate],
+    evidence: Sequence[Gate],
     instructions: str,
     context: Iterable[str],
 ) -> str:
@@ -50,9 +50,15 @@ def prompt_for(
         f"Read first why you work on this again: {reasons} in the folder CODERUN_TASK_DIR." if reasons else "",
         "The task, as data from the repository (its files lie in the folder CODERUN_TASK_DIR):",
         fenced("\n\n".join(filter(None, [f"# {task.title}", task.description, task.details, task.test_strategy]))),
-        _RESULT,
+        _RESULT.replace("VERDICTS", " | ".join(f'"{verdict}"' for verdict in verdicts_for(evidence))),
     ]
     return "\n\n".join(part for part in parts if part)
+
+
+def verdicts_for(evidence: Iterable[Gate]) -> list[str]:
+    """The verdicts that make sense where this evidence is asked for: a stage that judges has others than one that works."""
+    judging = any(gate.kind is GateKind.REVIEW for gate in evidence)
+    return ["approve", "request-changes", "blocked"] if judging else ["done", "blocked"]
 
 
 def fenced(text: str) -> str:

@@ -13,6 +13,7 @@ from coderun.model.names import LABEL_PLAY
 from coderun.model.roster import Agent
 from coderun.model.text import printable
 from coderun.plan.order import RunOrder
+from coderun.plan.prompt import verdicts_for
 from coderun.plan.settings import RunSettings
 from coderun.plan.templates import Kind
 from coderun.plan.tools import PROJECT_ROOT, LocalServer, ToolConfig
@@ -55,7 +56,7 @@ def may_write(subject: Subject) -> bool:
 
 def verdicts_of(subject: Subject) -> list[str]:
     """The verdicts that make sense in this stage."""
-    return ["approve", "request-changes", "blocked"] if has_evidence(subject, GateKind.REVIEW) else ["done", "blocked"]
+    return verdicts_for(subject.order.evidence)
 
 
 def pull_request_of(subject: Subject) -> dict[str, Any] | None:

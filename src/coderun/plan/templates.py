@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import msgspec
 
@@ -295,9 +295,19 @@ def _faults(output: str, text: str, origin: str) -> Iterator[Problem]:
             yield Problem(output=output, message=f"{origin}: {output} comes out as invalid JSON: {fault}")
 
 
+class _NoConstantError(Exception):
+    pass
+
+
+def _no_constant(word: str) -> NoReturn:
+    raise _NoConstantError(word)
+
+
 def _json_fault(text: str) -> str:
     try:
-        json.loads(text)
+        json.loads(text, parse_constant=_no_constant)
+    except _NoConstantError as error:
+        return f"{error} is not JSON"
     except json.JSONDecodeError as error:
         lines = text.splitlines() or [""]
         shown = lines[min(error.lineno, len(lines)) - 1]

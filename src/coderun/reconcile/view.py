@@ -135,7 +135,8 @@ class View:
 
     def ahead_of(self, play: PlayBrief, slots: int) -> tuple[str, ...]:
         """Plays that keep this one from starting: holders of slots, and ready ones that go first. Empty: it may start."""
-        holding = [p for p in self._open.values() if p.phase is not PlayPhase.PENDING]
+        # One that waits for a person holds nothing up: the others go on meanwhile.
+        holding = [p for p in self._open.values() if p.phase is PlayPhase.RUNNING]
         free = slots - len(holding)
         first = sorted((p for p in self.pending() if self._is_ready(p) and _turn(p) < _turn(play)), key=_turn)
         if free > len(first):

@@ -17,7 +17,7 @@ from coderun.agent.program import run_program
 from coderun.agent.stop import StopCause
 from coderun.model.coderun import Budget, CliConfig, RunPhase, RunReport, Verdict
 
-pytestmark = [pytest.mark.claude, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.claude, pytest.mark.slow, pytest.mark.timeout(180)]
 
 
 def bash(command: str) -> list[dict[str, Any]]:

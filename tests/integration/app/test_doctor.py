@@ -87,8 +87,11 @@ def test_a_missing_agent_cli_says_how_to_get_one(around: Surroundings, environ: 
     (around.cwd / "coderun.yaml").write_text("agents: {cleo: {cli: codex}}\nroles: {testing: morgan}\n")
     findings = examine(msgspec.structs.replace(around, environ={**environ, "CODERUN_STATE": str(around.home / "s")}))
     codex = find(findings, "agent CLI codex")
-    assert (codex.state, codex.found) == (State.ERROR, "not on the PATH; cleo (quality) need it")
-    assert codex.advice == "install it (npm install -g @openai/codex), or name any program with --agent-command"
+    assert (codex.state, codex.found) == (State.ERROR, "cannot be driven by this version; cleo (quality) need it")
+    assert codex.advice == "set `cli` of that agent to claude or a command in coderun.yaml, or use --agent-command"
+    claude = find(findings, "agent CLI claude")
+    assert (claude.state, claude.found) == (State.ERROR, "not on the PATH; rex (implementation), morgan (testing) need it")
+    assert claude.advice == "install it (npm install -g @anthropic-ai/claude-code), or name any program with --agent-command"
 
 
 def test_a_program_of_ones_own_needs_no_login(around: Surroundings, tmp_path: Path) -> None:

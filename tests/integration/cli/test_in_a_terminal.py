@@ -127,6 +127,7 @@ def test_ctrl_c_says_what_goes_on_and_the_agent_goes_on(place: Place, terminals:
     place.assert_ran_once_each()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "message"),
     [("watch", "stopped watching; nothing else has changed"), ("up", "stopped; agents at work go on")],
@@ -146,6 +147,7 @@ def test_ctrl_c_ends_watching_and_controlling(place: Place, terminals: list[Term
     place.release("go")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("environment", "columns"), [({"NO_COLOR": "1"}, 100), ({"TERM": "dumb"}, 100), ({"LANG": "C", "LC_ALL": "C"}, 40)]
 )
@@ -162,6 +164,7 @@ def test_a_terminal_that_can_do_little_is_enough(
     assert "Succeeded after 1 round" in " ".join(terminal.text.split())
 
 
+@pytest.mark.slow
 def test_lines_of_a_table_end_where_a_narrow_terminal_ends(place: Place, terminals: list[Terminal]) -> None:
     first = coderun(place, terminals, "play", "--all", "--plain")
     assert first.ended() == 0, first.text

@@ -116,7 +116,7 @@ async def test_a_play_that_exists_is_told_of_and_not_made_again(store: SqliteSto
     after = await store.get(Play, "play-shop-1")
     assert after is not None
     assert (after.metadata.uid, after.spec.agents) == (before.metadata.uid, {})
-    assert after.spec.auto_merge is (fate is Fate.UNDER_WAY)
+    assert after.spec.auto_merge is (fate is not Fate.DONE), "a retry goes on with what was asked for last"
 
 
 async def test_what_nobody_wished_for_is_left_as_it_was(store: SqliteStore) -> None:

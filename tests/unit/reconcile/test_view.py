@@ -54,10 +54,15 @@ def test_the_ready_play_of_the_highest_priority_starts_first() -> None:
     assert view.ahead_of(brief(view, 1), 1) == ("play-2", "play-3")
 
 
-def test_plays_under_way_hold_the_slots_also_while_they_wait_for_people() -> None:
-    view = seen(play(1, PlayPhase.WAITING), play(2))
+def test_plays_at_work_hold_the_slots() -> None:
+    view = seen(play(1, PlayPhase.RUNNING), play(2))
     assert view.ahead_of(brief(view, 2), 1) == ("play-1",)
     assert view.ahead_of(brief(view, 2), 2) == ()
+
+
+def test_a_play_that_waits_for_a_person_holds_no_slot() -> None:
+    view = seen(play(1, PlayPhase.WAITING), play(2))
+    assert view.ahead_of(brief(view, 2), 1) == ()
 
 
 @pytest.mark.parametrize("phase", [PlayPhase.SUCCEEDED, PlayPhase.FAILED, PlayPhase.ABORTED])
