@@ -14,6 +14,7 @@ from coderun.app.textfiles import read_inside
 from coderun.model.config import FILE_NAME, PACKAGED_PIPELINE, Config, parse_config, parse_roster
 from coderun.model.errors import ConfigError
 from coderun.model.roster import Roster
+from coderun.model.text import did_you_mean, listed
 from coderun.model.yaml import MAX_CHARACTERS, decode, load
 from coderun.pipeline.definition import Pipeline, problems
 from coderun.plan.order import ForgeRef, Limits
@@ -51,10 +52,12 @@ def read_configuration(repository: Path) -> Configuration:
     text = _read_file(repository)
     config = Config() if text is None else parse_config(text, packaged=packaged)
     roster = config.roster(packaged)
+    pipeline = _read_pipeline(repository, config, roster)
+    _check_roles(text or "", config, roster, pipeline)
     return Configuration(
         config=config,
         roster=roster,
-        pipeline=_read_pipeline(repository, config, roster),
+        pipeline=pipeline,
         templates=user_templates(repository, config.templates),
         is_written=text is not None,
     )
@@ -112,6 +115,15 @@ def parse_pipeline(text: str, *, name: str, config: Config, roster: Roster) -> P
     for problem in problems(pipeline, roles):
         raise document.error(problem.path, problem.message)
     return pipeline
+
+
+def _check_roles(text: str, config: Config, roster: Roster, pipeline: Pipeline) -> None:
+    """Refuse a role that no stage asks for and no agent has: whoever wrote it meant another one."""
+    known = {*(stage.role for stage in pipeline.stages), *(agent.role for agent in roster.agents.values())} - {""}
+    for role in config.roles:
+        if role not in known:
+            message = f"there is no role {role!r}{did_you_mean(role, known)} (known roles: {listed(sorted(known))})"
+            raise load(text, name=FILE_NAME).error(("roles", role), message)
 
 
 def _read_file(repository: Path) -> str | None:
