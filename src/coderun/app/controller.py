@@ -6,7 +6,8 @@ meaning: they only name an object to look at. What no hint names, a resync finds
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+import gc
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
@@ -147,7 +148,8 @@ class Controller:
     async def run(self) -> None:
         """Work until stopped. Raises `StoreCorruptError` and whatever a loop did not expect."""
         changes = self._store.watch()
-        await self._start_up()
+        with _uncollected():
+            await self._start_up()
         async with together() as group:
             loops = [
                 group.create_task(self._follow_store(changes), name="store"),
@@ -327,3 +329,16 @@ class Controller:
             unexpected = not isinstance(error, CoderunError)
             _log.warning("pass failed", kind=key.kind.value, name=key.name, error=text, exc_info=unexpected)
             self._tell(f"{key}: {text if unexpected else error}; it is tried again")
+
+
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    """Leave the collector of cycles out: it would look through all that is read at the start, again and again."""
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
