@@ -70,6 +70,7 @@ def test_programs_get_every_field_that_the_page_promises(coderun: Coderun, words
     assert is_clean(done.stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "names"),
     [
@@ -83,6 +84,7 @@ def test_names_are_one_a_line(coderun: Coderun, words: str, names: list[str]) ->
     assert coderun(*words.split(), "-o", "name").stdout.splitlines() == names
 
 
+@pytest.mark.slow
 def test_the_name_of_the_forge_is_a_repository_to_pull_from(coderun: Coderun, shop: Place) -> None:
     name = coderun("get", "forge", "-o", "name").stdout.rstrip("\n")
     assert shop.git("ls-remote", name, "refs/heads/main").endswith("refs/heads/main")
@@ -109,17 +111,19 @@ def test_why_tells_people_all_it_knows(coderun: Coderun) -> None:
     ("words", "code", "message"),
     [
         ("why 99", 4, "error: there is no play '99'; known plays: play-shop-1, play-shop-2, play-shop-3"),
-        ("why play-shpo-1", 4, "did you mean 'play-shop-1'?"),
-        ("logs 9", 4, "error: there is no run or play '9'"),
-        ("pr show 7", 4, "error: there is no pull request 7"),
+        pytest.param("why play-shpo-1", 4, "did you mean 'play-shop-1'?", marks=pytest.mark.slow),
+        pytest.param("logs 9", 4, "error: there is no run or play '9'", marks=pytest.mark.slow),
+        pytest.param("pr show 7", 4, "error: there is no pull request 7", marks=pytest.mark.slow),
         ("pause 3", 6, "error: play play-shop-3 has ended (Failed) and cannot be paused"),
         ("play --task 7", 2, "error: there is no task 7 (known tasks: 1, 2)"),
-        ("play --task 0", 2, "error: there is no task 0: ids start at 1"),
+        pytest.param("play --task 0", 2, "error: there is no task 0: ids start at 1", marks=pytest.mark.slow),
         ("play", 2, "error: say what to play: --task N, --tasks 1-5,8, --next, --all, a Markdown file, or a sentence"),
-        ("play --task 1 --all", 2, "error: --task and --all exclude each other"),
-        ("run --agent max --task 1", 2, "error: there is no agent 'max' in the roster (known: "),
+        pytest.param("play --task 1 --all", 2, "error: --task and --all exclude each other", marks=pytest.mark.slow),
+        pytest.param(
+            "run --agent max --task 1", 2, "error: there is no agent 'max' in the roster (known: ", marks=pytest.mark.slow
+        ),
         ("get -C /nowhere/at/all", 2, "error: /nowhere/at/all is no folder; name one inside a git repository"),
-        ("demo --dir .", 2, "is not empty; name a new folder with --dir"),
+        pytest.param("demo --dir .", 2, "is not empty; name a new folder with --dir", marks=pytest.mark.slow),
         ("demo --dir coderun.yaml", 2, "the demo cannot work in"),
     ],
 )
@@ -130,6 +134,7 @@ def test_errors_are_one_line_with_a_code(coderun: Coderun, words: str, code: int
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", ["get", "watch", "play --all", "up", "init", "pr list"])
 def test_outside_a_repository_every_command_says_so(coderun: Coderun, tmp_path: Path, words: str) -> None:
     done = coderun(*words.split(), cwd=tmp_path, GIT_CEILING_DIRECTORIES=str(tmp_path.parent))
@@ -138,6 +143,7 @@ def test_outside_a_repository_every_command_says_so(coderun: Coderun, tmp_path: 
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", ["watch", "logs 1", "pr list"])
 def test_where_nothing_was_played_every_command_says_how_to_start(
     coderun: Coderun, shop: Place, tmp_path: Path, words: str
