@@ -232,10 +232,10 @@ async def test_a_command_of_an_agent_that_is_not_there_is_refused(place: Place) 
     for words in (("play", "--task", "1"), ("run", "--agent", "rex", "--task", "1")):
         said = await _refused(place, *words, "--agent-command", "no-such-agent --fast")
         assert said == (
-            "--agent-command names 'no-such-agent', which is not on the PATH; name a program, by its path or on the PATH"
+            "--agent-command: 'no-such-agent' is not on the PATH; name a program that can be run (see docs/agents.md)"
         )
     said = await _refused(place, "play", "--task", "1", "--agent-command", "./README.md")
-    assert said.startswith(f"--agent-command names '{place.repository}/README.md', which is no program that can be started; ")
+    assert said.startswith(f"--agent-command: {place.repository}/README.md is not there, or may not be executed; ")
 
 
 async def test_an_unknown_agent_of_a_run_is_refused_with_those_there_are(place: Place) -> None:
