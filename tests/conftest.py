@@ -12,6 +12,7 @@ hypothesis.settings.register_profile("ci", deadline=None, max_examples=300, prin
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 _LEFT_OUT = "tier left out: "
+SLOW_SECONDS = 900
 
 
 @pytest.fixture(scope="session")
@@ -24,6 +25,13 @@ def leave_out() -> Callable[[str, str], NoReturn]:
         pytest.skip(f"{_LEFT_OUT}{tier}: {reason}")
 
     return leave
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # What is marked as slow may take long on a small machine that is busy; a hang still ends.
+    for item in items:
+        if item.get_closest_marker("slow") is not None and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(SLOW_SECONDS))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
