@@ -164,7 +164,7 @@ async def test_a_supervisor_killed_at_any_moment_runs_its_work_at_most_once(tmp_
         assert times_run(state) <= 1, f"killed before step {number}"
         # A supervisor whose report is there may take a moment more to leave.
         async with asyncio.timeout(DEADLINE):
-            while alive(state.run(JOB)):
+            while alive(state.run(JOB)):  # noqa: ASYNC110 - another process, which tells nobody
                 await asyncio.sleep(0.02)
         if seen.state is JobState.ABSENT:
             assert last.state is JobState.FINISHED, f"killed before step {number}, started again: {last}"
