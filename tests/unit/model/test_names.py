@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from coderun.model import names
 from coderun.model.names import (
     coderun_name,
+    delivery_name,
     dns_label,
     is_dns_label,
     job_name,
@@ -242,3 +243,28 @@ def test_what_is_written_for_a_task_is_read_as_that_task(task: int) -> None:
 def test_reading_a_mark_never_fails_and_never_finds_a_task_below_one(text: str) -> None:
     assert (task_of_branch(text) or 1) >= 1
     assert (task_of_label(text) or 1) >= 1
+
+
+GUID = "72d3162e-cc78-11e3-81ab-4c9367dc0958"
+
+
+@pytest.mark.parametrize(
+    ("delivery", "expected"),
+    [
+        (GUID, f"delivery-{GUID}"),
+        (f"github-{GUID}", f"delivery-github-{GUID}"),
+        ("local-17", "delivery-940780f6ec96c8face69dba21b3f03334e450908"),
+    ],
+)
+def test_a_delivery_is_named_by_its_id(delivery: str, expected: str) -> None:
+    assert delivery_name(delivery) == expected
+
+
+@given(st.text(max_size=300), st.text(max_size=300))
+def test_different_deliveries_have_different_names_that_kubernetes_takes(one: str, other: str) -> None:
+    assert is_dns_label(delivery_name(one))
+    assert (delivery_name(one) == delivery_name(other)) is (one == other)
+
+
+def test_ids_that_differ_only_in_case_are_different_deliveries() -> None:
+    assert delivery_name(GUID.upper()) != delivery_name(GUID)
