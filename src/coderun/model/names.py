@@ -28,6 +28,7 @@ _DNS_LABEL = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
 _DNS_SUBDOMAIN = re.compile(r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*")
 _NOT_LABEL = re.compile(r"[^A-Za-z0-9._-]+")
 _TASK_BRANCH = re.compile(r"(?:feature/)?task-([0-9]+)(?:-.*)?")
+_GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _TASK_LABEL = re.compile(r"task-([1-9][0-9]{0,8})", re.IGNORECASE | re.ASCII)
 
 
@@ -117,6 +118,17 @@ def workspace_name(service: str, agent: str) -> str:
     if len(tail) > MAX_LABEL - len("workspace-x"):
         return shorten(full)
     return full[: MAX_LABEL - len(tail)].rstrip("-") + tail
+
+
+def delivery_name(delivery_id: str) -> str:
+    """Name of the object of one delivery: `delivery-{id}` for a lower-case GUID, `delivery-{SHA-256}` for any other id.
+
+    Different ids never share a name, so that "already exists" says that this very delivery was stored before.
+    """
+    known = delivery_id.removeprefix("github-")
+    if _GUID.fullmatch(known):
+        return f"delivery-{delivery_id}"
+    return f"delivery-{hashlib.sha256(delivery_id.encode('utf-8', 'surrogatepass')).hexdigest()[:40]}"
 
 
 def task_branch(task_id: int) -> str:
