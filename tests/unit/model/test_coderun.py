@@ -1,7 +1,7 @@
 import msgspec
 import pytest
 
-from coderun.model.coderun import CodeRun, CodeRunSpec, RunPhase
+from coderun.model.coderun import CodeRun, CodeRunSpec, CodeRunStatus, RunPhase
 from coderun.model.meta import ObjectMeta
 
 UPSTREAM = b"""{
@@ -45,3 +45,10 @@ def test_a_run_is_written_and_read_back_whole() -> None:
 )
 def test_a_run_is_finished_when_nothing_more_will_happen(phase: RunPhase, finished: bool) -> None:
     assert phase.is_finished is finished
+
+
+def test_an_empty_phase_of_the_existing_system_is_pending_and_another_word_is_refused() -> None:
+    assert RunPhase("") is RunPhase.PENDING
+    assert msgspec.json.decode(b'{"phase": ""}', type=CodeRunStatus).phase is RunPhase.PENDING
+    with pytest.raises(msgspec.ValidationError, match="Invalid enum value 'Done'"):
+        msgspec.json.decode(b'{"phase": "Done"}', type=CodeRunStatus)
