@@ -7,7 +7,7 @@ meaning: they only name an object to look at. What no hint names, a resync finds
 import asyncio
 import contextlib
 import gc
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
@@ -16,9 +16,9 @@ import msgspec
 import structlog
 
 from coderun.app.together import together
-from coderun.events.local import Hint
+from coderun.events.hints import hints_of
 from coderun.model.coderun import CodeRun
-from coderun.model.deliveries import Delivery, DeliveryState
+from coderun.model.deliveries import Delivery, DeliveryState, Hint
 from coderun.model.errors import CoderunError, StoreCorruptError, UnavailableError, WriteConflictError
 from coderun.model.names import ANNOTATION_PLAY
 from coderun.model.play import Play, PlayPhase
@@ -69,10 +69,6 @@ class EventSource(Protocol):
 
         Cheap where nothing has happened. Raises `UnavailableError`.
         """
-        ...
-
-    def hints_of(self, delivery: Delivery) -> Iterable[Hint]:
-        """What a delivery points at, in the delivery's repository."""
         ...
 
 
@@ -279,7 +275,7 @@ class Controller:
 
     def _settle(self, delivery: Delivery) -> Settlement:
         plays: set[str] = set()
-        for hint in self._source.hints_of(delivery):
+        for hint in hints_of(delivery):
             plays |= self.hint(delivery.repository, hint)
         if plays:
             return Settlement(id=delivery.id, state=DeliveryState.MOVED, outcome=f"hint for {', '.join(sorted(plays)[:10])}")

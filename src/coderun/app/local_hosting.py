@@ -9,11 +9,10 @@ from coderun.app.checks import CheckCommand, LocalChecks
 from coderun.app.configuration import Configuration
 from coderun.app.hosting import ForgeParts
 from coderun.app.writeback import TaskWriter
-from coderun.events.local import PREFIX, Hint, LocalEvent, event_number, hint_of, to_delivery
+from coderun.events.local import PREFIX, LocalEvent, event_number, to_delivery
 from coderun.forge.local.forge import LocalForge
 from coderun.forge.protocol import Forge
 from coderun.model.coderun import CodeRun
-from coderun.model.deliveries import Delivery
 from coderun.model.repository import canonical
 from coderun.model.roster import Agent
 from coderun.plan.order import ForgeRef
@@ -72,10 +71,6 @@ class LocalSource:
             after = events[-1].id
         self._seen = revision
         return True
-
-    def hints_of(self, delivery: Delivery) -> tuple[Hint, ...]:
-        """What a delivery points at."""
-        return (hint_of(delivery),)
 
     async def _events_after(self, after: int) -> list[LocalEvent]:
         return [

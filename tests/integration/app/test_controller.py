@@ -13,10 +13,8 @@ from tests.contracts.store_contract import START, SettableClock
 from tests.integration.reconcile.test_coderun import JOB, finished_run, fresh_reconciler
 
 from coderun.app.controller import Controller
-from coderun.events.local import Hint
 from coderun.forge.protocol import Forges
 from coderun.model.coderun import CodeRun
-from coderun.model.deliveries import Delivery
 from coderun.model.roster import Roster
 from coderun.reconcile.play import PlayReconciler, PlaySettings
 from coderun.reconcile.result import NOT_AGAIN, Again
@@ -31,9 +29,6 @@ class Nothing:
 
     async def take_in(self) -> bool:
         return False
-
-    def hints_of(self, delivery: Delivery) -> tuple[Hint, ...]:
-        raise AssertionError(delivery)
 
     async def reconcile(self, name: str) -> Again:
         assert name
