@@ -27,11 +27,14 @@ async def _fill(shop: Place) -> None:
     store = SqliteStore.open(shop.state / "state.db", clock=lambda: now)
     side = {"ref": f"x/task-7 {HOSTILE}", "sha": "a" * 40, "repo": {"id": 1}}
     body = msgspec.json.encode({"pull_request": {"number": 5, "title": HOSTILE, "head": side, "base": side}})
-    common = {"repository": "github.com/acme/shop", "body": body}
+
+    def delivery(identity: str, event: str, ago: timedelta) -> Delivery:
+        return Delivery(id=identity, event=event, repository="github.com/acme/shop", received_at=now - ago, body=body)
+
     await store.put_deliveries(
         [
-            Delivery(id=f"github-{GUID}", event="pull_request.opened", received_at=now - timedelta(minutes=5), **common),
-            Delivery(id="github-99", event="push", received_at=now - timedelta(hours=2), **common),
+            delivery(f"github-{GUID}", "pull_request.opened", timedelta(minutes=5)),
+            delivery("github-99", "push", timedelta(hours=2)),
         ]
     )
     await store.settle_deliveries(
