@@ -88,7 +88,7 @@ async def request_run(system: LocalSystem, *, agent: str, task: int | None, text
         ConfigError: the agent or task is not known, or no program is there to run.
     """
     roster = system.configuration.roster
-    chosen = roster.agents.get(agent) or roster.of_login(agent)
+    chosen = roster.named(agent)
     if chosen is None:
         raise ConfigError(f"there is no agent {agent!r} in the roster (known: {', '.join(sorted(roster.agents))})")
     if (task is None) == (not text):
