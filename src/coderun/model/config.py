@@ -117,6 +117,7 @@ class LimitSettings(Section, frozen=True, kw_only=True):
     retry_backoff_seconds: Pause = 10.0
     parallel_runs: Count = 4
     keep_finished_runs_days: Annotated[float, Meta(ge=0, le=3650)] = 14.0
+    keep_events_days: Annotated[float, Meta(ge=0, le=3650)] = 30.0
 
 
 class BudgetSettings(Section, frozen=True, kw_only=True):
@@ -141,6 +142,21 @@ class ForgeSettings(Section, frozen=True, kw_only=True):
     type: ForgeType = ForgeType.LOCAL
     url: str = ""
     repository: str = ""
+
+
+Port: TypeAlias = Annotated[int, Meta(ge=0, le=65_535)]
+
+
+class WebhookSettings(Section, frozen=True, kw_only=True):
+    """The door for the forge's webhooks; port 0 is no door.
+
+    Attributes:
+        secret_files: Each holds one secret; deliveries may be signed with any of them.
+    """
+
+    host: str = "127.0.0.1"
+    port: Port = 0
+    secret_files: tuple[str, ...] = ()
 
 
 class PermissionSettings(Section, frozen=True, kw_only=True):
@@ -200,6 +216,7 @@ class Config(Section, frozen=True, kw_only=True):
     limits: LimitSettings = LimitSettings()
     budgets: BudgetSettings = BudgetSettings()
     forge: ForgeSettings = ForgeSettings()
+    webhook: WebhookSettings = WebhookSettings()
     templates: str = ""
     permissions: PermissionSettings = PermissionSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
