@@ -16,9 +16,9 @@ import msgspec
 import structlog
 
 from coderun.app.together import together
-from coderun.events.local import PREFIX, LocalEvent, event_number, hint_of, to_delivery
+from coderun.events.hints import hints_of
 from coderun.model.coderun import CodeRun
-from coderun.model.deliveries import Delivery, DeliveryState
+from coderun.model.deliveries import Delivery, DeliveryState, Hint
 from coderun.model.errors import CoderunError, StoreCorruptError, UnavailableError, WriteConflictError
 from coderun.model.names import ANNOTATION_PLAY
 from coderun.model.play import Play, PlayPhase
@@ -62,14 +62,21 @@ _EVENTS = Key(Kind.EVENTS, "of the forge")
 
 
 class EventSource(Protocol):
-    """A forge's durable event log."""
+    """Where word of what happens on a forge comes from."""
 
-    async def revision(self) -> int:
-        """Id of the newest event; one cheap query."""
+    async def take_in(self) -> bool:
+        """Put into the inbox what has happened since the last time; whether deliveries may lie there now.
+
+        Cheap where nothing has happened. Raises `UnavailableError`.
+        """
         ...
 
-    async def events_after(self, after: int, limit: int) -> list[LocalEvent]:
-        """The next events, oldest first."""
+
+class Lookout(Protocol):
+    """Looks at a forge by itself, for what no delivery told."""
+
+    async def watch(self, hint: Callable[[str, Hint], object]) -> None:
+        """Hint at what is found to have moved, with the repository's canonical id, until cancelled."""
         ...
 
 
@@ -112,11 +119,11 @@ class Controller:
         runs: CodeRunReconciler,
         view: View,
         source: EventSource,
-        checks: CheckRunner,
-        tasks: TaskList | None,
         wakes: Callable[[float], AsyncIterator[None]],
         workspace_of: Callable[[CodeRun], str],
-        repository: str,
+        checks: CheckRunner | None = None,
+        tasks: TaskList | None = None,
+        lookout: Lookout | None = None,
         clock: Callable[[], datetime],
         monotonic: Callable[[], float],
         jitter: Callable[[], float],
@@ -124,7 +131,9 @@ class Controller:
     ) -> None:
         self._store = store
         self._runtime = runtime
-        self._reconcilers = {Kind.PLAY: plays.reconcile, Kind.RUN: runs.reconcile, Kind.CHECKS: checks.reconcile}
+        self._reconcilers = {Kind.PLAY: plays.reconcile, Kind.RUN: runs.reconcile}
+        if checks is not None:
+            self._reconcilers[Kind.CHECKS] = checks.reconcile
         if tasks is not None:
             self._reconcilers[Kind.TASKS] = tasks.reconcile
         self._view = view
@@ -132,7 +141,7 @@ class Controller:
         self._checks = checks
         self._wakes = wakes
         self._workspace_of = workspace_of
-        self._repository = repository
+        self._lookout = lookout
         self._clock = clock
         self._jitter = jitter
         self._tell = tell
@@ -158,6 +167,8 @@ class Controller:
                 *(group.create_task(self._work(self._queue), name=f"worker-{n}") for n in range(WORKERS)),
                 *(group.create_task(self._work(self._slow), name=f"checks-{n}") for n in range(CHECK_WORKERS)),
             ]
+            if self._lookout is not None:
+                loops.append(group.create_task(self._lookout.watch(self.hint), name="lookout"))
             self.ready.set()
             await self._stopping.wait()
             for loop in loops:
@@ -193,7 +204,7 @@ class Controller:
             self._view.see_play(play)
             if not play.is_finished or play.status.observed_generation != play.metadata.generation:
                 self._queue.add(Key(Kind.PLAY, play.name))
-        for number in await self._checks.unchecked():
+        for number in await self._checks.unchecked() if self._checks is not None else ():
             self._slow.add(Key(Kind.CHECKS, number))
         self._hint_tasks()
         await self._store.forget_deliveries(self._clock() - timedelta(days=DELIVERY_DAYS))
@@ -229,43 +240,43 @@ class Controller:
 
     async def _follow_forge(self) -> None:
         """Take the forge's events into the inbox, and what lies there to the plays. Woken, or once a second by itself."""
-        seen = -1
+        due = True
         async for _ in self._wakes(POLL_SECONDS):
             try:
-                revision = await self._source.revision()
-                if revision != seen:
-                    await self._take_in()
+                due = await self._source.take_in() or due
+                if due:
                     await self._hand_on()
-                    seen = revision
+                    due = False
                 self._went_well(_EVENTS)
             except UnavailableError as error:
                 self._report(_EVENTS, error)
 
-    async def _take_in(self) -> None:
-        after = event_number(await self._store.last_delivery(PREFIX))
-        while events := await self._source.events_after(after, EVENT_BATCH):
-            await self._store.put_deliveries(to_delivery(event, self._repository) for event in events)
-            after = events[-1].id
-
     async def _hand_on(self) -> None:
         while pending := await self._store.pending_deliveries(EVENT_BATCH):
-            await self._store.settle_deliveries([self._hint(delivery) for delivery in pending])
+            await self._store.settle_deliveries([self._settle(delivery) for delivery in pending])
 
-    def _hint(self, delivery: Delivery) -> Settlement:
-        hint = hint_of(delivery)
+    def hint(self, repository: str, hint: Hint) -> set[str]:
+        """Look again at all plays of a repository (canonical id) that the hint may concern; their names."""
         plays: set[str] = set()
         if hint.number is not None:
-            plays.update(self._view.plays_of_pull(hint.number))
-            self._slow.add(Key(Kind.CHECKS, str(hint.number)))
+            plays.update(self._view.plays_of_pull(repository, hint.number))
+            if self._checks is not None:
+                self._slow.add(Key(Kind.CHECKS, str(hint.number)))
         for task in hint.tasks:
-            plays.update(self._view.plays_of_task(task))
+            plays.update(self._view.plays_of_task(repository, task))
         # A base that moves may conflict with what is to be merged into it.
-        plays.update(self._view.plays_into(hint.branch))
+        plays.update(self._view.plays_into(repository, hint.branch))
         if hint.number is not None and not plays:
             # A pull request nobody is bound to yet may be the one an open play waits for.
-            plays.update(self._view.unbound())
+            plays.update(self._view.unbound(repository))
         for play in plays:
             self._queue.add(Key(Kind.PLAY, play))
+        return plays
+
+    def _settle(self, delivery: Delivery) -> Settlement:
+        plays: set[str] = set()
+        for hint in hints_of(delivery):
+            plays |= self.hint(delivery.repository, hint)
         if plays:
             return Settlement(id=delivery.id, state=DeliveryState.MOVED, outcome=f"hint for {', '.join(sorted(plays)[:10])}")
         return Settlement(id=delivery.id, state=DeliveryState.IGNORED, outcome="concerns no open play")

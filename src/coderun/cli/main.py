@@ -12,6 +12,7 @@ from coderun.cli import (
     crds,
     demo,
     doctor,
+    events,
     get,
     init,
     logs,
@@ -53,6 +54,7 @@ app.command("resume", short_help="Go on with a paused play.")(steer.resume)
 app.command("retry", short_help="Go on with a play that failed, was aborted or waits.")(steer.retry)
 app.command("cancel", short_help="End one run; its work is kept.")(steer.cancel)
 app.command("abort", short_help="End a play; its work is kept.")(steer.abort)
+app.add_typer(events.app, name="events", short_help="Show which events came and what became of each; replay them.")
 app.command("render", short_help="Show every file of a run before it runs.")(render.command)
 app.command("up", short_help="Be the controller, until Ctrl-C; --stop ends it.")(up.command)
 app.command("init", short_help="Write a commented coderun.yaml.")(init.command)

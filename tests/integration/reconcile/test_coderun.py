@@ -9,7 +9,7 @@ from tests.contracts.runtime_contract import plan
 from tests.contracts.store_contract import START, SettableClock, run
 
 from coderun.model.coderun import CodeRun, CodeRunStatus, RunPhase
-from coderun.model.roster import Roster
+from coderun.model.roster import Agent, Roster
 from coderun.plan.order import ForgeRef
 from coderun.plan.settings import RunSettings
 from coderun.reconcile.coderun import CodeRunReconciler
@@ -26,8 +26,8 @@ ENDED = CodeRunStatus(phase=RunPhase.SUCCEEDED, work_completed=True, attempt=1, 
 class NoTokens:
     """Nothing starts here, so nothing needs a token."""
 
-    async def issue(self, login: str, run: str) -> str:
-        raise AssertionError(f"a token was asked for by {login} for {run}")
+    async def issue(self, run: CodeRun, agent: Agent) -> str:
+        raise AssertionError(f"a token was asked for by {agent.login} for {run.name}")
 
     async def revoke(self, run: str) -> None: ...
 
