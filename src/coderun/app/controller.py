@@ -216,7 +216,7 @@ class Controller:
         # Runs first: a play that is looked at must not find a workspace free that a run still holds.
         now = self._clock()
         for run in await self._store.find(CodeRun):
-            if run.status.work_completed:
+            if run.status.is_finished:
                 self._appoint_expiry(run, now)
                 continue
             workspace = ""

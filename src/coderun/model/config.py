@@ -9,7 +9,7 @@ import shlex
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import PurePosixPath
-from typing import Annotated, Any, Final, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -232,6 +232,9 @@ class Config(Section, frozen=True, kw_only=True):
         return roster.agents.get(named) if named else roster.in_role(role)
 
 
+ConfigT = TypeVar("ConfigT", bound=Config)
+
+
 class _RosterFile(Section, frozen=True, kw_only=True):
     agents: dict[str, AgentSettings]
 
@@ -254,10 +257,15 @@ def parse_config(text: str, *, packaged: Roster, name: str = FILE_NAME) -> Confi
     Raises:
         ConfigError: the first thing that is wrong, as `name:line:column: key: what was found; what to write`.
     """
+    return parse_as(Config, text, packaged=packaged, name=name)
+
+
+def parse_as(shape: type[ConfigT], text: str, *, packaged: Roster, name: str) -> ConfigT:
+    """As `parse_config`, for a configuration with more sections."""
     document = load(text, name=name)
     if document.data is None:
-        return Config()
-    config = decode(document, Config)
+        document = load("{}", name=name)
+    config = decode(document, shape)
     _check_agents(document, config.agents, packaged)
     _check_roles(document, config, packaged)
     _check_names(document, config)
