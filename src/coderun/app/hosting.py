@@ -4,7 +4,7 @@ from typing import Protocol
 
 import msgspec
 
-from coderun.app.controller import CheckRunner, EventSource, Lookout, TaskList
+from coderun.app.controller import CheckRunner, EventSource, Lookout, Repair, TaskList
 from coderun.forge.protocol import Forge, Forges
 from coderun.plan.order import ForgeRef
 from coderun.reconcile.coderun import Tokens
@@ -19,6 +19,7 @@ class ForgeParts(msgspec.Struct, frozen=True, kw_only=True):
         checks: Who runs the checks, None where the forge does.
         tasks: Who writes back what is done, None where nobody does.
         lookout: Who looks at the forge unasked, None where its events cannot be lost.
+        repair: Who finds deliveries that were lost on the way, None where none can be.
     """
 
     ref: ForgeRef
@@ -28,6 +29,7 @@ class ForgeParts(msgspec.Struct, frozen=True, kw_only=True):
     checks: CheckRunner | None = None
     tasks: TaskList | None = None
     lookout: Lookout | None = None
+    repair: Repair | None = None
 
 
 class Hosting(Protocol):

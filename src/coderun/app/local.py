@@ -96,6 +96,7 @@ class LocalSystem:
         listener: Listener,
     ) -> None:
         self.cwd = around.cwd
+        self.home = around.home
         self.environment = around.environment
         self.clock = around.clock
         self.tell: Callable[[str], None] = _nobody
@@ -195,6 +196,8 @@ class LocalSystem:
             checks=parts.checks,
             tasks=parts.tasks,
             lookout=parts.lookout,
+            repair=parts.repair,
+            keep_deliveries_days=limits.keep_events_days,
             wakes=self._ticks,
             workspace_of=lambda run: workspace_of(run, roster),
             clock=self.clock,

@@ -9,6 +9,7 @@ import typer
 from coderun import __version__
 from coderun.cli import (
     agent,
+    crds,
     demo,
     doctor,
     events,
@@ -59,6 +60,7 @@ app.command("up", short_help="Be the controller, until Ctrl-C; --stop ends it.")
 app.command("init", short_help="Write a commented coderun.yaml.")(init.command)
 app.command("doctor", short_help="Check everything a play needs.")(doctor.command)
 app.command("demo", short_help="See it all on a small repository, with scripted agents.")(demo.command)
+app.command("crds", short_help="Print the custom resource definitions for a cluster.")(crds.command)
 app.command("agent", hidden=True)(agent.command)
 keep_examples(app)
 

@@ -73,7 +73,7 @@ class CodeRunReconciler:
         if run is None:
             self._view.forget_run(name)
             return NOT_AGAIN
-        if run.status.work_completed:
+        if run.status.is_finished:
             self._view.forget_run(name)
             return await self._expire(run)
         keep = timedelta(days=self._settings.keep_finished_days)
@@ -146,8 +146,8 @@ class CodeRunReconciler:
 
     async def _expire(self, run: CodeRun) -> Again:
         expire_at = run.status.expire_at
-        if expire_at is None or not run.status.job_name:
-            return NOT_AGAIN
+        if expire_at is None or not run.status.job_name or run.status.attempt == 0:
+            return NOT_AGAIN  # attempt 0: another controller's, whose job is not ours to remove
         left = (expire_at - self._clock()).total_seconds()
         if left > 0:
             return Again(after=left)

@@ -4,6 +4,7 @@ It is fed with every object that is read or written. Only the controller starts 
 a workspace, who holds a slot) is never older than its own last write.
 """
 
+from collections import Counter
 from datetime import datetime
 
 import msgspec
@@ -49,6 +50,7 @@ class View:
         self._by_task: dict[tuple[str, int], str] = {}
         self._by_pull: dict[tuple[str, int], set[str]] = {}
         self._by_job: dict[str, str] = {}
+        self._in_repository: Counter[str] = Counter()
 
     def see_play(self, play: Play) -> None:
         """Remember `play` as it is now."""
@@ -66,6 +68,7 @@ class View:
         )
         self.forget_play(play.name)
         self.plays[play.name] = brief
+        self._in_repository[brief.repository] += 1
         if not brief.phase.is_finished:
             self._open[play.name] = brief
         self._by_task[brief.repository, brief.task_id] = play.name
@@ -76,6 +79,8 @@ class View:
         """It is gone."""
         old = self.plays.pop(name, None)
         self._open.pop(name, None)
+        if old is not None:
+            self._in_repository[old.repository] -= 1
         if old is not None and old.pull_request is not None:
             self._by_pull.get((old.repository, old.pull_request), set()).discard(name)
 
@@ -109,6 +114,10 @@ class View:
     def open_plays(self, repository: str | None = None) -> list[PlayBrief]:
         """Unfinished plays, of one repository or of all."""
         return [play for play in self._open.values() if repository is None or play.repository == repository]
+
+    def is_played(self, repository: str) -> bool:
+        """Whether there is or was a play of that repository (canonical id)."""
+        return self._in_repository[repository] > 0
 
     def plays_of_task(self, repository: str, task_id: int) -> list[str]:
         """Unfinished plays of that task of a repository."""

@@ -78,3 +78,17 @@ async def test_a_finished_run_without_an_end_of_its_time_is_kept(tmp_path: Path)
     assert await fresh_reconciler(store, state, clock).reconcile(kept.name) == NOT_AGAIN
     assert state.run(JOB).path.is_dir()
     await store.close()
+
+
+@pytest.mark.lesson(39)
+async def test_what_another_controller_has_finished_is_left_alone(tmp_path: Path) -> None:
+    clock, state = SettableClock(), StateFolder.at(tmp_path / "state")
+    store = SqliteStore.open(tmp_path / "state.db", clock=clock)
+    kept = await finished_run(store, state, kept=timedelta(days=1))
+    foreign = CodeRunStatus(phase=RunPhase.SUCCEEDED, job_name=JOB, expire_at=START)
+    left = await store.update_status(replace(kept, status=foreign))
+    clock.now = START + timedelta(days=2)
+    assert await fresh_reconciler(store, state, clock).reconcile(kept.name) == NOT_AGAIN
+    assert state.run(JOB).path.is_dir()
+    assert await store.get(CodeRun, kept.name) == left
+    await store.close()
