@@ -1,4 +1,4 @@
-"""GitHub as a hosting: accounts from the keys of this machine, the forges, tokens and lookout of a controller, and `coderun pr`.
+"""GitHub as a hosting: accounts from the keys of this machine; the forges, tokens and lookout of a controller; `coderun pr`.
 
 Loaded only where `forge.type` is `github`. Every agent acts as its own App; the controller as the App of the agent in the first
 stage, or as one called `coderun` where there is one. Without Apps one person's token does for all. Nothing here decides.
@@ -10,7 +10,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-import aiohttp
 import msgspec
 import structlog
 from msgspec.structs import replace
@@ -23,14 +22,14 @@ from coderun.app.lookout import Lookout
 from coderun.forge.github.accounts import Account, AppAccount, Identity, PersonAccount
 from coderun.forge.github.auth import PersonalToken
 from coderun.forge.github.broker import Accounts, Broker
-from coderun.forge.github.client import Client, open_session
+from coderun.forge.github.client import Client, Session, open_session
 from coderun.forge.github.forge import GitHubForge
 from coderun.forge.github.forges import GitHubForges, on_host
-from coderun.model.errors import ConfigError, ForgeUnavailableError
+from coderun.model.errors import ConfigError, ForgeUnavailableError, RefusedError
 from coderun.model.gates import GateKind
 from coderun.model.roster import Agent, Roster
 from coderun.plan.order import GITHUB, ForgeRef
-from coderun.reconcile.view import PlayBrief
+from coderun.reconcile.view import View
 from coderun.store.protocol import Store
 
 CONTROLLER: Final = "coderun"
@@ -72,7 +71,7 @@ class GitHubHosting:
         self._cache = cache
         self._environment = environment
         self._clock = clock
-        self._session: aiohttp.ClientSession | None = None
+        self._session: Session | None = None
         self._accounts: Accounts | None = None
         self._forges: GitHubForges | None = None
         self.person = person
@@ -83,7 +82,7 @@ class GitHubHosting:
         """Its page, which is also what git clones."""
         return self.repository
 
-    async def forge(self) -> GitHubForge:
+    async def open(self) -> GitHubForge:
         """The repository's forge: as the person whose token is there, else as the controller's App."""
         personal = self._credentials.personal
         if personal is None:
@@ -93,10 +92,10 @@ class GitHubHosting:
 
     async def merged_tasks(self, base_branch: str) -> frozenset[int]:
         """Tasks that a merged pull request has done."""
-        forge = await self.forge()
+        forge = await self.open()
         return await forge.merged_tasks(base_branch)
 
-    async def parts(self, store: Store, roster: Roster, open_plays: Callable[[], list[PlayBrief]]) -> ForgeParts:
+    async def parts(self, store: Store, roster: Roster, view: View) -> ForgeParts:
         """The parts for one controller; the roster with the logins that GitHub knows."""
         _ = store
         known = await self._identify(roster)
@@ -114,7 +113,7 @@ class GitHubHosting:
             forges=forges,
             tokens=Broker(self._all_accounts()),
             source=InboxSource(),
-            lookout=Lookout(forges, open_plays, fastest=settings.poll_seconds, monotonic=time.monotonic),
+            lookout=Lookout(forges, view.open_plays, fastest=settings.poll_seconds, monotonic=time.monotonic),
             poll=settings.poll_seconds,
         )
 
@@ -180,13 +179,18 @@ class GitHubHosting:
                 if agent.name not in cached:
                     raise
                 found[agent.name] = cached[agent.name]
+            except RefusedError as error:
+                _log.warning("agent not known to GitHub", agent=agent.name, error=str(error))
         if found != cached:
             _write_cache(self._cache, found)
         return Roster({name: _identified(agent, found.get(name)) for name, agent in roster.agents.items()})
 
 
 def _identified(agent: Agent, identity: Identity | None) -> Agent:
-    return agent if identity is None else replace(agent, forge_login=identity.login, forge_email=identity.email)
+    if identity is None:
+        # No account can be called so: a person of the agent's name is not to pass for it.
+        return replace(agent, forge_login=f"{agent.name}[nobody]")
+    return replace(agent, forge_login=identity.login, forge_email=identity.email)
 
 
 def _bots(roster: Roster) -> tuple[str, ...]:

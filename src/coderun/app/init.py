@@ -79,11 +79,13 @@ _TAIL: Final = """\
 #  perRunUsd: 5
 #  perRunTurns: 200
 
-# Where pull requests live. `local` keeps them on this machine, beside the repository.
+# Where pull requests live. `local` keeps them on this machine, beside the repository; `github` is GitHub.
 #forge:
 #  type: local
 #  url: ""
 #  repository: ""
+#  tokenFile: ""
+#  pollSeconds: 5
 
 # Your own templates of prompts, settings and hooks, laid over the packaged ones; `coderun render --agent rex` shows the result.
 #templates: .coderun/templates

@@ -107,9 +107,7 @@ class Lookout:
             beat.plays_seen = now
             self._hint_plays(repository, beat, plays, hint)
 
-    def _hint_plays(
-        self, repository: str, beat: _Beat, plays: list[PlayBrief], hint: Callable[[str, Hint], object]
-    ) -> None:
+    def _hint_plays(self, repository: str, beat: _Beat, plays: list[PlayBrief], hint: Callable[[str, Hint], object]) -> None:
         bound = sorted(play.pull_request for play in plays if play.pull_request is not None)
         if not bound:
             return

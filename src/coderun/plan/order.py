@@ -11,7 +11,6 @@ from coderun.model.coderun import Budget, CliConfig, PullRequestRef, SecretEnvVa
 from coderun.model.gates import Gate
 from coderun.model.task import TaskText
 
-
 LOCAL: Final = "local"
 GITHUB: Final = "github"
 

@@ -134,7 +134,10 @@ class GitHubForge:
         return [await self._reader.read(number) for number in sorted(marked)]
 
     async def news(self) -> tuple[Hint, ...]:
-        """What has changed about pull requests since the last call, as hints; nothing the first time. One free request if none."""
+        """What has changed about pull requests since the last call, as hints; nothing the first time.
+
+        Where nothing has, it is one request that costs nothing.
+        """
         entries = {entry.number: entry for entry in await self._index.look()}
         before, self._told = self._told, {number: entry.updated_at for number, entry in entries.items()}
         if before is None:
