@@ -428,6 +428,22 @@ class StoreContract:
         settled = (await store.list_deliveries())[-1]
         assert (settled.id, settled.state, settled.outcome) == ("d-1", DeliveryState.MOVED, "play-demo-1")
 
+    async def test_one_delivery_is_found_by_its_id(self, store: Store, other: Store) -> None:
+        kept = delivery("d-1")
+        await store.put_deliveries([kept, delivery("d-2")])
+        assert await other.get_delivery("d-1") == kept
+        assert await other.get_delivery("d-3") is None
+
+    async def test_a_delivery_that_is_reopened_is_pending_again_and_everybody_is_told(self, store: Store, other: Store) -> None:
+        await store.put_deliveries([delivery("d-1"), delivery("d-2", seconds=1)])
+        await store.settle_deliveries([Settlement(id="d-1", state=DeliveryState.MOVED, outcome="play-demo-1")])
+        watches = [store.watch(), other.watch()]
+        assert await store.reopen_deliveries(["d-1", "d-2", "d-9"]) == 1
+        assert [found.id for found in await other.pending_deliveries()] == ["d-1", "d-2"]
+        assert await store.get_delivery("d-1") == delivery("d-1")
+        for watch in watches:
+            assert await hints(watch, until=bool) == [Change(kind="Delivery", name="d-1")]
+
     async def test_deliveries_are_listed_newest_first_page_by_page(self, store: Store) -> None:
         await store.put_deliveries([delivery(f"d-{number}", seconds=number) for number in range(5)])
         page = await store.list_deliveries(limit=2)

@@ -4,13 +4,13 @@ The caller's environment is never handed on as it is; nothing here reads `os.env
 """
 
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 from coderun.agent.git import identity_variables
 from coderun.agent.ports import Places
+from coderun.plan.needs import is_run_variable
 from coderun.plan.order import RunOrder
 
 KEPT_VARIABLES: Final = ("PATH", "LANG", "TERM", "TZ")
@@ -33,8 +33,6 @@ NETWORK_VARIABLES: Final = (
 """How this machine reaches the network; handed to adapters of CLIs that speak to a model."""
 
 _SECRET_VARIABLES: Final = frozenset({"CLAUDE_CODE_OAUTH_TOKEN", "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"})
-_OWN: Final = re.compile(r"CODERUN_.*|GIT_(?:AUTHOR|COMMITTER)_(?:NAME|EMAIL)|HOME|TMPDIR")
-_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _CREDENTIALS: Final = ".credentials.json"
 _CREDENTIALS_LIMIT: Final = 1 << 20
 
@@ -63,7 +61,7 @@ def build_environment(order: RunOrder, places: Places, inherited: Mapping[str, s
 
 def is_settable(name: str, value: str) -> bool:
     """Whether an order may set this variable: a proper name, no NUL in the value, and not one the runner sets."""
-    return _NAME.fullmatch(name) is not None and "\0" not in value and _OWN.fullmatch(name) is None
+    return is_run_variable(name) and "\0" not in value
 
 
 def login_variables(inherited: Mapping[str, str]) -> dict[str, str]:
