@@ -37,6 +37,7 @@ class Node:
         self._socket = folder / "containerd.sock"
         self._holder = Process("holder", [tool("unshare"), *_NAMESPACES, program("pause")], folder)
         self._inside: tuple[str, ...] = ()
+        self._programs: list[Process] = []
         self._running = ExitStack()
 
     @classmethod
@@ -70,7 +71,7 @@ class Node:
             plane = ControlPlane(self.folder, address=self.network.host, services=self.network.services)
             self.control_plane = stack.enter_context(plane)
             # Last in, first out: the node's programs end before the control plane that they would miss.
-            stack.callback(self._holder.stop)
+            stack.callback(self._end_programs)
             self._start_containerd()
             self.import_image(pause_image())
             self._start_kubelet()
@@ -168,7 +169,12 @@ class Node:
     def _process(self, name: str, *command: str | Path) -> Process:
         process = Process(name, [*self._inside, *command], self.folder)
         process.start()
+        self._programs.append(process)
         return process
+
+    def _end_programs(self) -> None:
+        for process in (self._holder, *self._programs):
+            process.stop()
 
     def _control_group(self) -> str:
         """A control group for all pods of this node: two kubelets in one would end each other's pods."""
