@@ -6,6 +6,7 @@ The fake has a thread of its own: git clients and commands are waited for, and s
 import asyncio
 import json
 import threading
+import time
 from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -34,10 +35,9 @@ PERMISSIONS: Final = {
 class GitHubWorld(Place):
     """A `Place` with GitHub in it. `fake` is to be touched by `there` and `here` alone: it lives in another thread."""
 
-    def __init__(self, folder: Path, *, clock: Callable[[], float] | None = None) -> None:
+    def __init__(self, folder: Path, *, clock: Callable[[], float] = time.time) -> None:
         super().__init__(folder)
-        more = {} if clock is None else {"clock": clock}
-        self.fake = FakeGitHub(folder / "hub", enterprise=True, keep=True, **more)
+        self.fake = FakeGitHub(folder / "hub", enterprise=True, keep=True, clock=clock)
         self.apps: dict[str, MadeApp] = {}
         self.installations: dict[str, Installation] = {}
         self.person_token = ""

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from tests.acceptance.github_kit import BRANCH, REPOSITORY, GitHubWorld
+from tests.acceptance.github_kit import GitHubWorld
 from tests.acceptance.kit import reasons, task
 
 from coderun.model.play import PlayPhase

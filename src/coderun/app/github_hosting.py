@@ -19,10 +19,12 @@ from coderun.app.configuration import Configuration
 from coderun.app.github_keys import GitHubCredentials
 from coderun.app.hosting import ForgeParts
 from coderun.app.lookout import Lookout
+from coderun.app.repair import DeliveryRepair
 from coderun.forge.github.accounts import Account, AppAccount, Identity, PersonAccount
 from coderun.forge.github.auth import PersonalToken
 from coderun.forge.github.broker import Accounts, Broker
 from coderun.forge.github.client import Client, Session, open_session
+from coderun.forge.github.deliveries import DeliveryLog
 from coderun.forge.github.forge import GitHubForge
 from coderun.forge.github.forges import GitHubForges, on_host
 from coderun.model.errors import ConfigError, ForgeUnavailableError, RefusedError
@@ -72,6 +74,7 @@ class GitHubHosting:
         self._environment = environment
         self._clock = clock
         self._session: Session | None = None
+        self._own: dict[str, AppAccount] | None = None
         self._accounts: Accounts | None = None
         self._forges: GitHubForges | None = None
         self.person = person
@@ -97,7 +100,6 @@ class GitHubHosting:
 
     async def parts(self, store: Store, roster: Roster, view: View) -> ForgeParts:
         """The parts for one controller; the roster with the logins that GitHub knows."""
-        _ = store
         known = await self._identify(roster)
         forges = self._make_forges(known)
         settings = self._configuration.config.forge
@@ -114,6 +116,9 @@ class GitHubHosting:
             tokens=Broker(self._all_accounts()),
             source=InboxSource(),
             lookout=Lookout(forges, view.open_plays, fastest=settings.poll_seconds, monotonic=time.monotonic),
+            repair=DeliveryRepair(
+                {name: DeliveryLog(account.as_app) for name, account in self._apps().items()}, store, clock=self._clock
+            ),
             poll=settings.poll_seconds,
         )
 
@@ -131,17 +136,21 @@ class GitHubHosting:
         proxy = proxy_for(self._host.api, self._environment)
         return Client(self._session, PersonalToken("nobody"), base_url=self._host.api, proxy=proxy)
 
-    def _all_accounts(self) -> Accounts:
-        if self._accounts is None:
-            own: dict[str, Account] = {
+    def _apps(self) -> dict[str, AppAccount]:
+        if self._own is None:
+            self._own = {
                 name: AppAccount(
                     self._client(), app_id=keys.app_id, pem=keys.pem, slug=keys.slug, name=keys.name or name, clock=self._clock
                 )
                 for name, keys in self._credentials.apps.items()
             }
+        return self._own
+
+    def _all_accounts(self) -> Accounts:
+        if self._accounts is None:
             personal = self._credentials.personal
             shared = None if personal is None else PersonAccount(self._client(), personal.token, source=personal.source)
-            self._accounts = Accounts(own, shared, advice=_ADVICE)
+            self._accounts = Accounts(self._apps(), shared, advice=_ADVICE)
         return self._accounts
 
     def _controller(self) -> Account:

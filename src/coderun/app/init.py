@@ -71,6 +71,7 @@ _TAIL: Final = """\
 #  retryBackoffSeconds: 10
 #  parallelRuns: 4
 #  keepFinishedRunsDays: 14
+#  keepEventsDays: 30
 
 # What may be spent, in US dollars and turns; no limits by default.
 #budgets:
@@ -86,6 +87,12 @@ _TAIL: Final = """\
 #  repository: ""
 #  tokenFile: ""
 #  pollSeconds: 5
+
+# The door for GitHub's webhooks in `coderun up`; port 0 is no door.
+#webhook:
+#  host: 127.0.0.1
+#  port: 0
+#  secretFiles: []
 
 # Your own templates of prompts, settings and hooks, laid over the packaged ones; `coderun render --agent rex` shows the result.
 #templates: .coderun/templates

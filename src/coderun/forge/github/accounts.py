@@ -83,6 +83,11 @@ class AppAccount:
         self._known: Identity | None = None
         self._clients: dict[tuple[RepositoryId, tuple[tuple[str, str], ...]], Client] = {}
 
+    @property
+    def as_app(self) -> Client:
+        """The App itself, for its own affairs."""
+        return self._client
+
     async def identity(self, repository: RepositoryId) -> Identity:
         """See `Account`."""
         if self._known is None:
