@@ -23,7 +23,7 @@ import msgspec
 
 from coderun.app.places import find_state_folder
 from coderun.forge.local.forge import LocalForge
-from coderun.model.coderun import CodeRun
+from coderun.model.coderun import CodeRun, RunPhase
 from coderun.model.names import LABEL_PLAY, LABEL_TASK, shorten
 from coderun.model.play import Play, PlayPhase
 from coderun.model.pulls import PullRequest
@@ -403,6 +403,16 @@ class Place:
             return next((ran for ran in self.ran() if ran.occasion == (number, stage, iteration, attempt)), None)
 
         return await until(look, f"the agent of task {number}, {stage} {iteration}/{attempt}", tell=self.tell)
+
+    async def until_run_is(self, phase: RunPhase, *, number: int = 1) -> CodeRun:
+        """Wait until the newest run of a task's play is recorded to be in that phase: later than its agent is seen to start."""
+
+        async def look() -> CodeRun | None:
+            runs = await self.runs(await self.play(number))
+            newest = max(runs, key=lambda run: str(run.metadata.creation_timestamp), default=None)
+            return newest if newest is not None and newest.status.phase is phase else None
+
+        return await until_found(look, f"task {number}: a run that is {phase.value}", tell=self.tell)
 
     async def controller_pid(self) -> int:
         """The process that holds the controller's lock, once there is one."""

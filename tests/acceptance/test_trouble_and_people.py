@@ -108,6 +108,7 @@ async def test_a_cancelled_run_ends_with_all_it_started_and_the_play_waits_for_a
     command = place.start("play", "--task", "1", "--plain")
     agent = await place.until_ran("quality")
     daemon = await place.put_down("daemon.pid")
+    await place.until_waits("RunRunning")
     why = await place.why(1)
     assert (why["phase"], why["reason"]) == ("Running", "RunRunning")
     assert why["waitsFor"] == "cleo works on quality (iteration 1, attempt 1)"
@@ -234,6 +235,7 @@ async def test_a_play_that_nobody_works_on_says_that_it_needs_a_controller(place
     place.script({"implementation/1/1": HOLD})
     command = place.start("play", "--task", "1", "--plain")
     await place.until_ran("implementation")
+    await place.until_run_is(RunPhase.RUNNING)
     command.kill()
 
     why = await place.why(1)

@@ -13,8 +13,8 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from coderun.events.local import Hint
-from coderun.model.deliveries import Delivery
+from coderun.events.marks import remarks_on
+from coderun.model.deliveries import Delivery, Hint
 from coderun.model.errors import ConfigError, MalformedDeliveryError, TooLargeError
 from coderun.model.names import task_of_branch, task_of_label
 from coderun.model.repository import parse_repository
@@ -24,6 +24,7 @@ PREFIX: Final = "github-"
 MAX_BODY: Final = 25 * 1024 * 1024
 _GUID: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z-]{0,63}")
 _WORD: Final = re.compile(r"[a-z][a-z_]{0,63}")
+_SHA: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _BRANCH_REF: Final = "refs/heads/"
 _JSON: Final = "application/json"
 _FORM: Final = "application/x-www-form-urlencoded"
@@ -48,10 +49,17 @@ class _Envelope(_Part, frozen=True, kw_only=True):
     check_suite: msgspec.Raw = msgspec.Raw()
     ref: msgspec.Raw = msgspec.Raw()
     branches: msgspec.Raw = msgspec.Raw()
+    sender: msgspec.Raw = msgspec.Raw()
+    after: msgspec.Raw = msgspec.Raw()
+    sha: msgspec.Raw = msgspec.Raw()
 
 
 class _Named(_Part, frozen=True, kw_only=True):
     name: str = ""
+
+
+class _Account(_Part, frozen=True, kw_only=True):
+    login: str = ""
 
 
 class _Identified(_Part, frozen=True, kw_only=True):
@@ -66,6 +74,7 @@ class _Repository(_Part, frozen=True, kw_only=True):
 
 class _Side(_Part, frozen=True, kw_only=True):
     ref: str = ""
+    sha: str = ""
     repo: _Identified | None = None
 
 
@@ -84,10 +93,12 @@ class _Issue(_Part, frozen=True, kw_only=True):
 
 class _Suite(_Part, frozen=True, kw_only=True):
     head_branch: str | None = None
+    head_sha: str = ""
     pull_requests: tuple[_Pull, ...] = ()
 
 
 class _Run(_Part, frozen=True, kw_only=True):
+    head_sha: str = ""
     pull_requests: tuple[_Pull, ...] = ()
     check_suite: _Suite = _Suite()
 
@@ -183,6 +194,11 @@ def moves_installation(delivery: Delivery) -> bool:
 def hints_of(delivery: Delivery) -> tuple[Hint, ...]:
     """What a delivery points at, one hint for each pull request or branch; none where it points at nothing."""
     envelope = _reopened(delivery)
+    actor = (_part(envelope.sender, _Account) or _Account()).login
+    return tuple(msgspec.structs.replace(hint, actor=actor) for hint in _hints(envelope))
+
+
+def _hints(envelope: _Envelope) -> Iterable[Hint]:
     label = _part(envelope.label, _Named)
     labels = (label,) if label is not None else ()
     pull = _part(envelope.pull_request, _Pull)
@@ -191,8 +207,8 @@ def hints_of(delivery: Delivery) -> tuple[Hint, ...]:
     issue = _part(envelope.issue, _Issue)
     if issue is not None:
         of_pull = _part(issue.pull_request, dict) is not None
-        return (Hint(number=issue.number, tasks=_tasks((*issue.labels, *labels))),) if of_pull else ()
-    return tuple(_hints_of_commit(envelope))
+        return (_hint_of_issue(issue, (*issue.labels, *labels)),) if of_pull else ()
+    return _hints_of_commit(envelope)
 
 
 def _reopened(delivery: Delivery) -> _Envelope:
@@ -202,12 +218,23 @@ def _reopened(delivery: Delivery) -> _Envelope:
         return _Envelope()
 
 
+def _hint_of_issue(issue: _Issue, labels: tuple[_Named, ...]) -> Hint:
+    return Hint(number=issue.number, tasks=_tasks(labels), remarks=_remarks(labels, ""))
+
+
 def _hint_of_pull(pull: _Pull, labels: Iterable[_Named] = ()) -> Hint:
-    tasks = _tasks((*pull.labels, *labels))
+    named = (*pull.labels, *labels)
+    tasks = _tasks(named)
     home = pull.head.repo is not None and pull.base.repo is not None and pull.head.repo.id == pull.base.repo.id
     # An outsider names the branches of a fork: they stand for nothing.
     branch = pull.head.ref if home else ""
-    return Hint(number=pull.number, tasks=tasks | _task_of(branch), branch=branch)
+    return Hint(
+        number=pull.number,
+        tasks=tasks | _task_of(branch),
+        branch=branch,
+        head_sha=_sha(pull.head.sha),
+        remarks=_remarks(named, branch),
+    )
 
 
 def _hints_of_commit(envelope: _Envelope) -> Iterable[Hint]:
@@ -215,6 +242,8 @@ def _hints_of_commit(envelope: _Envelope) -> Iterable[Hint]:
     run = _part(envelope.check_run, _Run)
     suite = _part(envelope.check_suite, _Suite) or (run.check_suite if run is not None else _Suite())
     pulls = {pull.number: pull for pull in (*(run.pull_requests if run is not None else ()), *suite.pull_requests)}
+    sha = _sha((run.head_sha if run is not None else "") or suite.head_sha)
+    sha = sha or _sha(_part(envelope.after, str) or "") or _sha(_part(envelope.sha, str) or "")
     for number in sorted(pulls):
         yield _hint_of_pull(pulls[number])
     names = [suite.head_branch or ""] if not pulls else []
@@ -222,7 +251,16 @@ def _hints_of_commit(envelope: _Envelope) -> Iterable[Hint]:
     ref = _part(envelope.ref, str) or ""
     names.append(ref.removeprefix(_BRANCH_REF) if ref.startswith(_BRANCH_REF) else "")
     for name in dict.fromkeys(name for name in names if name):
-        yield Hint(tasks=_task_of(name), branch=name)
+        yield Hint(tasks=_task_of(name), branch=name, head_sha=sha, remarks=_remarks((), name))
+
+
+def _remarks(labels: Iterable[_Named], branch: str) -> tuple[str, ...]:
+    return remarks_on(labels=dict.fromkeys(label.name for label in labels), branch=branch)
+
+
+def _sha(text: str) -> str:
+    """A commit's name, "" for what is none: zeros (a branch that was deleted), another shape."""
+    return text if _SHA.fullmatch(text) and text.strip("0") else ""
 
 
 def _tasks(labels: Iterable[_Named]) -> frozenset[int]:

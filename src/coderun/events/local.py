@@ -7,7 +7,8 @@ from datetime import datetime
 
 import msgspec
 
-from coderun.model.deliveries import Delivery
+from coderun.events.marks import remarks_on
+from coderun.model.deliveries import Delivery, Hint
 from coderun.model.names import task_of_branch, task_of_label
 
 PREFIX = "local-"
@@ -30,14 +31,6 @@ class LocalEvent(msgspec.Struct, frozen=True, kw_only=True):
     head_sha: str = ""
     actor: str = ""
     detail: str = ""
-
-
-class Hint(msgspec.Struct, frozen=True, kw_only=True):
-    """Which pull request, tasks and branch an event may concern; whatever is to be merged into that branch is concerned too."""
-
-    number: int | None = None
-    tasks: frozenset[int] = frozenset()
-    branch: str = ""
 
 
 def to_delivery(event: LocalEvent, repository: str) -> Delivery:
@@ -64,4 +57,12 @@ def hint_of(delivery: Delivery) -> Hint:
     except msgspec.MsgspecError:
         return Hint()
     found = {task_of_branch(event.branch) if event.branch else None, task_of_label(event.detail)}
-    return Hint(number=event.number, tasks=frozenset(task for task in found if task is not None), branch=event.branch)
+    is_label = event.event.endswith("labeled")
+    return Hint(
+        number=event.number,
+        tasks=frozenset(task for task in found if task is not None),
+        branch=event.branch,
+        head_sha=event.head_sha,
+        actor=event.actor,
+        remarks=remarks_on(labels=(event.detail,) if is_label else (), branch=event.branch),
+    )

@@ -120,6 +120,11 @@ class RunPhase(StrEnum):
         """Whether nothing more will happen."""
         return self in {RunPhase.SUCCEEDED, RunPhase.FAILED, RunPhase.CANCELLED}
 
+    @classmethod
+    def _missing_(cls, value: object) -> "RunPhase | None":
+        # The existing system writes an empty phase where nothing has happened yet.
+        return cls.PENDING if value == "" else None
+
 
 class Verdict(StrEnum):
     """What an agent says of its own work; evidence decides, the verdict only steers what the runner publishes."""
@@ -179,6 +184,11 @@ class CodeRunStatus(Shape, frozen=True, kw_only=True):
     result: RunOutcome | None = None
     usage: Usage | None = None
     message: str = ""
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether nothing more will happen, also where another controller ended it without `workCompleted`."""
+        return self.work_completed or self.phase.is_finished
 
 
 class CodeRun(Shape, frozen=True, kw_only=True):

@@ -17,6 +17,8 @@ LABEL_SERVICE: Final = "agents.platform/service"
 LABEL_AGENT: Final = "agents.platform/agent"
 LABEL_PLAY: Final = "agents.platform/play"
 LABEL_STAGE: Final = "agents.platform/stage"
+LABEL_JOB: Final = "agents.platform/job"
+LABEL_WORKFLOW: Final = "workflow-name"
 ANNOTATION_PLAY: Final = "agents.platform/play"
 ANNOTATION_ATTEMPT: Final = "agents.platform/attempt"
 
@@ -24,13 +26,29 @@ MAX_LABEL: Final = 63
 _HASH_LENGTH: Final = 8
 _NOT_DNS = re.compile(r"[^a-z0-9]+")
 _DNS_LABEL = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
+_DNS_SUBDOMAIN = re.compile(r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*")
+_NOT_LABEL = re.compile(r"[^A-Za-z0-9._-]+")
 _TASK_BRANCH = re.compile(r"(?:feature/)?task-([0-9]+)(?:-.*)?")
+_GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _TASK_LABEL = re.compile(r"task-([1-9][0-9]{0,8})", re.IGNORECASE | re.ASCII)
 
 
 def is_dns_label(text: str) -> bool:
     """Whether `text` is a DNS-1123 label: 1–63 characters of a–z, 0–9 and `-`, alphanumeric at both ends."""
     return _DNS_LABEL.fullmatch(text) is not None
+
+
+def is_dns_subdomain(text: str) -> bool:
+    """Whether `text` is a DNS-1123 subdomain, as names of Secrets and service accounts are: labels and dots, at most 253."""
+    return len(text) <= 253 and _DNS_SUBDOMAIN.fullmatch(text) is not None  # noqa: PLR2004 - RFC 1123
+
+
+def label_value(text: str) -> str:
+    """`text` as the value of a label: unchanged where it is one (or empty), else what is usable of it with a hash of all."""
+    plain = _NOT_LABEL.sub("-", text).strip("-._")
+    if plain == text and len(text) <= MAX_LABEL:
+        return text
+    return f"{plain[: MAX_LABEL - _HASH_LENGTH - 1].rstrip('-._') or 'x'}-{_digest(text)}"
 
 
 def dns_label(text: str) -> str:
@@ -101,6 +119,17 @@ def workspace_name(service: str, agent: str) -> str:
     if len(tail) > MAX_LABEL - len("workspace-x"):
         return shorten(full)
     return full[: MAX_LABEL - len(tail)].rstrip("-") + tail
+
+
+def delivery_name(delivery_id: str) -> str:
+    """Name of the object of one delivery: `delivery-{id}` for a lower-case GUID, `delivery-{SHA-256}` for any other id.
+
+    Different ids never share a name, so that "already exists" says that this very delivery was stored before.
+    """
+    known = delivery_id.removeprefix("github-")
+    if _GUID.fullmatch(known):
+        return f"delivery-{delivery_id}"
+    return f"delivery-{hashlib.sha256(delivery_id.encode('utf-8', 'surrogatepass')).hexdigest()[:40]}"
 
 
 def task_branch(task_id: int) -> str:

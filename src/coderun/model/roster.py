@@ -4,6 +4,7 @@ Agents are data. No code asks for one by name; templates and stages ask for role
 """
 
 from collections.abc import Mapping
+from typing import Final
 
 import msgspec
 
@@ -11,6 +12,8 @@ from coderun.model.coderun import CliConfig, Shape
 from coderun.model.errors import ConfigError, InvalidCodeRunError
 from coderun.model.logins import normalise_login
 from coderun.model.names import is_dns_label
+
+_WRITING: Final = frozenset({"write-code", "write-docs", "write-tests", "commit"})
 
 
 class AgentTools(Shape, frozen=True, kw_only=True):
@@ -44,6 +47,12 @@ class Agent(Shape, frozen=True, kw_only=True, forbid_unknown_fields=True):
     tools: AgentTools = AgentTools()
     capabilities: tuple[str, ...] = ()
     service_account: str = ""
+
+    @property
+    def may_write(self) -> bool:
+        """Whether it may change files: not where all it may do is review."""
+        words = set(self.capabilities)
+        return "review" not in words or bool(words & _WRITING)
 
     @property
     def login(self) -> str:

@@ -5,7 +5,7 @@ It holds no secret. Tokens travel in a file of their own that only the runner re
 
 import msgspec
 
-from coderun.model.coderun import Budget, CliConfig, PullRequestRef, Shape
+from coderun.model.coderun import Budget, CliConfig, PullRequestRef, SecretEnvVar, Shape
 from coderun.model.gates import Gate
 from coderun.model.task import TaskText
 
@@ -93,6 +93,32 @@ class RunOrder(Shape, frozen=True, kw_only=True):
     env: dict[str, str] = {}
 
 
+class Owner(msgspec.Struct, frozen=True, kw_only=True):
+    """The stored object that a run belongs to: what is made for the run goes when it goes."""
+
+    api_version: str
+    kind: str
+    name: str
+    uid: str
+    namespace: str
+
+
+class PodNeeds(msgspec.Struct, frozen=True, kw_only=True):
+    """What only a pod can give a run; a runtime of processes passes over it.
+
+    Attributes:
+        secret_env: Variables read from keys of Secrets; a name is there once, and not in the order's `env`.
+        secret_sets: Secrets every key of which becomes a variable, weaker than all others.
+        service_account: The account that the roster grants the agent, "" for none: no token is mounted then.
+        docker: Whether a Docker daemon of its own runs beside the agent.
+    """
+
+    secret_env: tuple[SecretEnvVar, ...] = ()
+    secret_sets: tuple[str, ...] = ()
+    service_account: str = ""
+    docker: bool = False
+
+
 class RunPlan(msgspec.Struct, frozen=True, kw_only=True):
     """All that a runtime makes of a run.
 
@@ -100,12 +126,15 @@ class RunPlan(msgspec.Struct, frozen=True, kw_only=True):
         files: Further files of the run folder by relative name (rendered templates).
         token: Forge token of this run; never written anywhere but to the token file.
         labels: For every object made for this run.
+        owner: The CodeRun; None where it is not stored (yet).
     """
 
     order: RunOrder
     files: dict[str, str] = {}
     token: str = ""
     labels: dict[str, str] = {}
+    owner: Owner | None = None
+    needs: PodNeeds = PodNeeds()
 
     @property
     def job(self) -> str:

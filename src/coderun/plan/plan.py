@@ -15,8 +15,10 @@ from coderun.model.names import (
     LABEL_SERVICE,
     LABEL_STAGE,
     LABEL_TASK,
+    LABEL_WORKFLOW,
     is_dns_label,
     job_name,
+    label_value,
     shorten,
     task_branch,
     workspace_name,
@@ -24,7 +26,8 @@ from coderun.model.names import (
 from coderun.model.roster import Agent, Roster
 from coderun.model.task import TaskText
 from coderun.plan.context import build_context
-from coderun.plan.order import AgentIdentity, Limits, RunOrder, RunPlan
+from coderun.plan.needs import Needed, needed_by
+from coderun.plan.order import AgentIdentity, Limits, Owner, RunOrder, RunPlan
 from coderun.plan.prompt import prompt_for
 from coderun.plan.settings import RunSettings
 from coderun.plan.subject import Subject, kind_of
@@ -49,13 +52,28 @@ def plan(run: CodeRun, roster: Roster, settings: RunSettings, *, attempt: int) -
         system_prompt=agent.system_prompt if rendered.system_prompt is None else rendered.system_prompt,
         prompt=order.prompt if rendered.prompt is None else rendered.prompt,
     )
-    return RunPlan(order=told, files=rendered.files, labels=labels_of(run, agent))
+    return RunPlan(
+        order=told,
+        files=rendered.files,
+        labels=labels_of(run, agent),
+        owner=owner_of(run),
+        needs=needed_by(run, agent).pod,
+    )
+
+
+def owner_of(run: CodeRun) -> Owner | None:
+    """The CodeRun as the owner of what is made for it; None where it was never stored."""
+    meta = run.metadata
+    if not meta.uid:
+        return None
+    return Owner(api_version=run.api_version, kind=run.kind, name=meta.name, uid=meta.uid, namespace=meta.namespace)
 
 
 def order_of(run: CodeRun, roster: Roster, settings: RunSettings, *, attempt: int) -> tuple[Agent, RunOrder]:
     """The agent of a run and its order, as far as no template has a part in it. Raises `InvalidCodeRunError`."""
     agent = roster.of_app(run.spec.github_app, wanted_by=run.name)
     _check(run)
+    needed: Needed = needed_by(run, agent)
     spec = run.spec
     job = job_name(spec.task_id, spec.service, run.name, attempt)
     play = run.metadata.labels.get(LABEL_PLAY, "")
@@ -97,7 +115,7 @@ def order_of(run: CodeRun, roster: Roster, settings: RunSettings, *, attempt: in
         overwrite_memory=spec.overwrite_memory,
         budget=spec.budget,
         limits=_limits(run, settings.limits),
-        env=spec.env,
+        env=needed.env,
     )
     return agent, order
 
@@ -135,14 +153,15 @@ def labels_of(run: CodeRun, agent: Agent) -> dict[str, str]:
         LABEL_TASK: str(run.spec.task_id),
         LABEL_SERVICE: run.spec.service,
         LABEL_AGENT: agent.name,
-        LABEL_STAGE: run.spec.stage,
-        LABEL_PLAY: run.metadata.labels.get(LABEL_PLAY, ""),
+        LABEL_STAGE: label_value(run.spec.stage),
+        LABEL_PLAY: label_value(run.metadata.labels.get(LABEL_PLAY, "")),
         "app.kubernetes.io/name": "coderun",
         "app.kubernetes.io/managed-by": "coderun",
         "app.kubernetes.io/part-of": "coderun",
         "task-id": str(run.spec.task_id),
         "service": run.spec.service,
         "github-app": agent.name,
+        LABEL_WORKFLOW: label_value(run.metadata.labels.get(LABEL_WORKFLOW, "")),
     }
     return {key: value for key, value in labels.items() if value}
 

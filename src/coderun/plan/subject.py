@@ -20,7 +20,6 @@ from coderun.plan.tools import PROJECT_ROOT, LocalServer, ToolConfig
 
 MAX_TITLE: Final = 200
 _TOOL_SERVER: Final = "toolman"
-_WRITING: Final = frozenset({"write-code", "write-docs", "write-tests", "commit"})
 _WITH_FOLDER: Final = 'cd -- "$1" && shift && exec "$@"'
 
 
@@ -50,8 +49,7 @@ def has_evidence(subject: Subject, *kinds: GateKind) -> bool:
 
 def may_write(subject: Subject) -> bool:
     """Whether the agent may change files: not where all it may do is review."""
-    words = set(subject.agent.capabilities)
-    return "review" not in words or bool(words & _WRITING)
+    return subject.agent.may_write
 
 
 def verdicts_of(subject: Subject) -> list[str]:

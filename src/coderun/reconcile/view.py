@@ -4,6 +4,8 @@ It is fed with every object that is read or written. Only the controller starts 
 a workspace, who holds a slot) is never older than its own last write.
 """
 
+import itertools
+from collections import Counter
 from datetime import datetime
 
 import msgspec
@@ -11,10 +13,11 @@ import msgspec
 from coderun.model.coderun import CodeRun
 from coderun.model.names import LABEL_PLAY
 from coderun.model.play import Play, PlayPhase
+from coderun.model.repository import canonical
 
 
 class PlayBrief(msgspec.Struct, frozen=True, kw_only=True):
-    """A Play, as far as others care."""
+    """A Play, as far as others care; `repository` is the canonical id as text."""
 
     name: str
     task_id: int
@@ -46,8 +49,12 @@ class View:
         self.runs: dict[str, RunBrief] = {}
         self._open: dict[str, PlayBrief] = {}
         self._by_task: dict[tuple[str, int], str] = {}
-        self._by_pull: dict[int, set[str]] = {}
+        self._by_pull: dict[tuple[str, int], set[str]] = {}
         self._by_job: dict[str, str] = {}
+        self._by_workspace: dict[str, dict[str, RunBrief]] = {}
+        self._by_play: dict[str, dict[str, RunBrief]] = {}
+        self._begun: set[str] = set()
+        self._in_repository: Counter[str] = Counter()
 
     def see_play(self, play: Play) -> None:
         """Remember `play` as it is now."""
@@ -55,7 +62,7 @@ class View:
         brief = PlayBrief(
             name=play.name,
             task_id=play.spec.task_id,
-            repository=play.spec.repository_url,
+            repository=canonical(play.spec.repository_url),
             phase=play.status.phase,
             base_branch=play.spec.base_branch,
             priority=play.spec.priority,
@@ -65,18 +72,21 @@ class View:
         )
         self.forget_play(play.name)
         self.plays[play.name] = brief
+        self._in_repository[brief.repository] += 1
         if not brief.phase.is_finished:
             self._open[play.name] = brief
         self._by_task[brief.repository, brief.task_id] = play.name
         if brief.pull_request is not None:
-            self._by_pull.setdefault(brief.pull_request, set()).add(play.name)
+            self._by_pull.setdefault((brief.repository, brief.pull_request), set()).add(play.name)
 
     def forget_play(self, name: str) -> None:
         """It is gone."""
         old = self.plays.pop(name, None)
         self._open.pop(name, None)
+        if old is not None:
+            self._in_repository[old.repository] -= 1
         if old is not None and old.pull_request is not None:
-            self._by_pull.get(old.pull_request, set()).discard(name)
+            self._by_pull.get((old.repository, old.pull_request), set()).discard(name)
 
     def see_run(self, run: CodeRun, workspace: str) -> None:
         """Remember `run` as it is now; finished ones are forgotten."""
@@ -92,34 +102,54 @@ class View:
             job=run.status.job_name,
         )
         self.runs[run.name] = brief
+        self._by_workspace.setdefault(workspace, {})[run.name] = brief
+        self._by_play.setdefault(brief.play, {})[run.name] = brief
+        if brief.begun:
+            self._begun.add(run.name)
         if brief.job:
             self._by_job[brief.job] = run.name
 
     def forget_run(self, name: str) -> None:
         """It is gone or finished."""
         old = self.runs.pop(name, None)
-        if old is not None:
-            self._by_job.pop(old.job, None)
+        if old is None:
+            return
+        self._by_job.pop(old.job, None)
+        self._begun.discard(name)
+        for index, key in ((self._by_workspace, old.workspace), (self._by_play, old.play)):
+            index[key].pop(name)
+            if not index[key]:
+                del index[key]
 
     def run_of_job(self, job: str) -> str | None:
         """The unfinished run a job belongs to."""
         return self._by_job.get(job)
 
-    def plays_of_task(self, task_id: int) -> list[str]:
-        """Unfinished plays of that task."""
-        return [play.name for play in self._open.values() if play.task_id == task_id]
+    def open_plays(self, repository: str | None = None) -> list[PlayBrief]:
+        """Unfinished plays, of one repository or of all."""
+        return [play for play in self._open.values() if repository is None or play.repository == repository]
 
-    def plays_of_pull(self, number: int) -> list[str]:
-        """Unfinished plays bound to that pull request."""
-        return sorted(name for name in self._by_pull.get(number, ()) if name in self._open)
+    def is_played(self, repository: str) -> bool:
+        """Whether there is or was a play of that repository (canonical id)."""
+        return self._in_repository[repository] > 0
 
-    def plays_into(self, branch: str) -> list[str]:
-        """Unfinished plays whose pull request is to be merged into that branch."""
-        return [play.name for play in self._open.values() if play.pull_request is not None and play.base_branch == branch]
+    def plays_of_task(self, repository: str, task_id: int) -> list[str]:
+        """Unfinished plays of that task of a repository."""
+        return [play.name for play in self.open_plays(repository) if play.task_id == task_id]
 
-    def unbound(self) -> list[str]:
-        """Plays under way that know no pull request yet."""
-        return [play.name for play in self._open.values() if play.pull_request is None and play.phase is not PlayPhase.PENDING]
+    def plays_of_pull(self, repository: str, number: int) -> list[str]:
+        """Unfinished plays bound to that pull request of a repository."""
+        return sorted(name for name in self._by_pull.get((repository, number), ()) if name in self._open)
+
+    def plays_into(self, repository: str, branch: str) -> list[str]:
+        """Unfinished plays whose pull request is to be merged into that branch of a repository."""
+        bound = (play for play in self.open_plays(repository) if play.pull_request is not None)
+        return [play.name for play in bound if play.base_branch == branch]
+
+    def unbound(self, repository: str) -> list[str]:
+        """Plays of a repository that are under way and know no pull request yet."""
+        free = (play for play in self.open_plays(repository) if play.pull_request is None)
+        return [play.name for play in free if play.phase is not PlayPhase.PENDING]
 
     def play_of_task(self, repository: str, task_id: int) -> PlayBrief | None:
         """The Play of a task of a repository."""
@@ -127,7 +157,7 @@ class View:
 
     def has_runs(self, play_label: str) -> bool:
         """Whether an unfinished run belongs to the Play with that label value."""
-        return any(run.play == play_label for run in self.runs.values())
+        return play_label in self._by_play
 
     def pending(self) -> list[PlayBrief]:
         """Plays that have not started."""
@@ -155,15 +185,24 @@ class View:
 
     def holder_of(self, run: RunBrief, parallel: int) -> str:
         """Who keeps this run from starting, for people; "" when nobody does. Oldest first, then by name."""
-        same = [other for other in self.runs.values() if other.workspace == run.workspace and other.name != run.name]
+        same = [other for other in self._by_workspace.get(run.workspace, {}).values() if other.name != run.name]
         busy = next((other for other in same if other.begun), None)
         if busy is not None:
             return f"workspace {run.workspace} is in use by run {busy.name}"
         first = min((other for other in same if _age(other) < _age(run)), key=_age, default=None)
         if first is not None:
             return f"workspace {run.workspace} goes to run {first.name} first"
-        at_work = sum(1 for other in self.runs.values() if other.begun)
+        at_work = len(self._begun)
         return f"{at_work} runs are at work, no more than {parallel} may be" if at_work >= parallel else ""
+
+    def may_start_after(self, ended: RunBrief, parallel: int) -> tuple[str, ...]:
+        """Runs that may start now that `ended` (forgotten already) holds neither its workspace nor its slot any more."""
+        same = tuple(name for name, run in self._by_workspace.get(ended.workspace, {}).items() if not run.begun)
+        if len(self._begun) + 1 < parallel:
+            return same  # there were slots before: nobody waited for this one
+        waiting = sorted((run for run in self.runs.values() if not run.begun), key=_age)
+        free = (run.name for run in waiting if not self.holder_of(run, parallel))
+        return (*same, *(name for name in itertools.islice(free, 1) if name not in same))
 
     def _is_done(self, repository: str, task: int) -> bool:
         other = self.play_of_task(repository, task)

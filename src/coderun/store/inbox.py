@@ -44,6 +44,28 @@ class InboxTable:
         """The oldest unsettled ones, by the time they were received."""
         return self._select("WHERE state = 'pending' ORDER BY received, revision LIMIT ?", (limit,))
 
+    def get(self, identity: str) -> Delivery | None:
+        """The one of that id."""
+        found = self._select("WHERE id = ?", (identity,))
+        return found[0] if found else None
+
+    def reopen(self, identities: Sequence[str]) -> list[tuple[int, str]]:
+        """Make settled ones pending again; their new revisions, by which watches learn of it, and ids."""
+        reopened: list[tuple[int, str]] = []
+        with self._database.writing():
+            revision = last_revision(self._database)
+            for identity in identities:
+                settled = "WHERE id = ? AND state <> 'pending'"
+                if not self._database.rows(f"SELECT 1 FROM deliveries {settled}", (identity,)):  # noqa: S608 - a constant
+                    continue
+                revision += 1
+                self._database.rows(
+                    f"UPDATE deliveries SET revision = ?, state = 'pending', outcome = '' {settled}",  # noqa: S608 - a constant
+                    (revision, identity),
+                )
+                reopened.append((revision, identity))
+        return reopened
+
     def newest(self, limit: int, before: datetime | None) -> list[Delivery]:
         """The newest ones, newest first; with `before`, of those received earlier than that."""
         if before is None:

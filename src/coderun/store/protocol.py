@@ -87,6 +87,14 @@ class Inbox(Protocol):
         """The oldest deliveries nobody has settled."""
         ...
 
+    async def get_delivery(self, identity: str) -> Delivery | None:
+        """The delivery of that id, None where there is none (any more)."""
+        ...
+
+    async def reopen_deliveries(self, identities: Iterable[str]) -> int:
+        """Make settled deliveries pending again, in one transaction; how many there were. Watches are told."""
+        ...
+
     async def settle_deliveries(self, settlements: Iterable[Settlement]) -> None:
         """Record what became of them, in one transaction; unknown ids are passed over."""
         ...

@@ -163,14 +163,22 @@ class SqliteStore:
     async def put_deliveries(self, deliveries: Iterable[Delivery]) -> int:
         """See `Inbox`."""
         added = await self._patiently(partial(self._inbox.put, list(deliveries)))
-        if added:
-            changes = [Change(kind="Delivery", name=identity) for _, identity in added]
-            self._announce(changes, range(added[0][0], added[-1][0] + 1))
+        self._tell_of_deliveries(added)
         return len(added)
 
     async def pending_deliveries(self, limit: int = 100) -> list[Delivery]:
         """See `Inbox`."""
         return await self._patiently(partial(self._inbox.pending, limit))
+
+    async def get_delivery(self, identity: str) -> Delivery | None:
+        """See `Inbox`."""
+        return await self._patiently(partial(self._inbox.get, identity))
+
+    async def reopen_deliveries(self, identities: Iterable[str]) -> int:
+        """See `Inbox`."""
+        reopened = await self._patiently(partial(self._inbox.reopen, list(identities)))
+        self._tell_of_deliveries(reopened)
+        return len(reopened)
 
     async def settle_deliveries(self, settlements: Iterable[Settlement]) -> None:
         """See `Inbox`."""
@@ -205,6 +213,11 @@ class SqliteStore:
         if occasion not in self._reported:
             self._reported.add(occasion)
             self._on_broken(kind, row.name, error)
+
+    def _tell_of_deliveries(self, numbered: list[tuple[int, str]]) -> None:
+        if numbered:
+            changes = [Change(kind="Delivery", name=identity) for _, identity in numbered]
+            self._announce(changes, range(numbered[0][0], numbered[-1][0] + 1))
 
     def _tell(self, kind: str, name: str, revision: int | None, *, deleted: bool = False) -> None:
         if revision is not None:

@@ -12,8 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coderun.events.github import MAX_BODY, hints_of, installation_of, moves_installation, to_delivery
-from coderun.events.local import Hint
-from coderun.model.deliveries import Delivery, DeliveryState
+from coderun.model.deliveries import Delivery, DeliveryState, Hint
 from coderun.model.errors import MalformedDeliveryError, TooLargeError
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -37,6 +36,11 @@ def pull(
         "base": side("main", base),
         "labels": named,
     }
+
+
+def pointed_at(delivery: Delivery) -> list[Hint]:
+    """The hints by which plays are found."""
+    return [Hint(number=hint.number, tasks=hint.tasks, branch=hint.branch) for hint in hints_of(delivery)]
 
 
 def deliver(event: str, payload: object, **headers: str) -> Delivery:
@@ -71,7 +75,7 @@ def test_a_form_is_read_as_its_payload() -> None:
     body = urlencode({"payload": text}).encode()
     found = to_delivery({**HEADERS, "Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}, body, NOW)
     assert json.loads(found.body) == payload
-    assert hints_of(found) == (Hint(number=5, branch="x"),)
+    assert pointed_at(found) == [Hint(number=5, branch="x")]
 
 
 @pytest.mark.parametrize(
@@ -165,7 +169,48 @@ def test_an_event_of_unknown_name_and_shape_is_kept_and_points_at_nothing() -> N
     ],
 )
 def test_an_event_points_at_pull_request_tasks_and_branch(payload: dict[str, Any], hint: Hint) -> None:
-    assert hints_of(deliver("pull_request", payload)) == (hint,)
+    assert pointed_at(deliver("pull_request", payload)) == [hint]
+
+
+@pytest.mark.parametrize(
+    ("payload", "sha"),
+    [
+        ({"pull_request": pull()}, "a" * 40),
+        ({"ref": "refs/heads/x", "after": "b" * 40}, "b" * 40),
+        ({"ref": "refs/heads/x", "after": "0" * 40, "deleted": True}, ""),
+        ({"ref": "refs/heads/x", "after": "$(id)"}, ""),
+        ({"branches": [{"name": "x"}], "sha": "c" * 64}, "c" * 64),
+        ({"check_run": {"head_sha": "d" * 40, "check_suite": {"head_branch": "x", "head_sha": "e" * 40}}}, "d" * 40),
+        ({"check_suite": {"head_branch": "x", "head_sha": "e" * 40}}, "e" * 40),
+    ],
+)
+def test_an_event_names_its_commit_and_who_caused_it(payload: dict[str, Any], sha: str) -> None:
+    (hint,) = hints_of(deliver("push", {**payload, "sender": {"login": "ada"}}))
+    assert (hint.head_sha, hint.actor) == (sha, "ada")
+
+
+@pytest.mark.parametrize(
+    ("payload", "remarks"),
+    [
+        (
+            {"pull_request": pull(ref="hotfix/task-45", labels=("task-7x", "qa"))},
+            (
+                "label 'task-7x' is no task label (task-N is one)",
+                "branch 'hotfix/task-45' is no task branch (task-N-… and feature/task-N-… are)",
+            ),
+        ),
+        ({"pull_request": pull(), "label": {"name": "task-007"}}, ("label 'task-007' is no task label (task-N is one)",)),
+        (
+            {"issue": {"number": 5, "pull_request": {}, "labels": [{"name": "task_7\x1b[31m"}]}},
+            ("label 'task_7' is no task label (task-N is one)",),
+        ),
+        ({"pull_request": pull(ref="task-7", labels=("task-7", "a task"))}, ()),
+        ({"pull_request": pull(ref="hotfix/task-45", head=2)}, ()),
+    ],
+)
+def test_what_only_looks_like_a_mark_is_remarked_on(payload: dict[str, Any], remarks: tuple[str, ...]) -> None:
+    (hint,) = hints_of(deliver("pull_request", payload))
+    assert hint.remarks == remarks
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 import msgspec
 import pytest
 
-from coderun.model.coderun import CodeRun, CodeRunSpec, RunPhase
+from coderun.model.coderun import CodeRun, CodeRunSpec, CodeRunStatus, RunPhase
 from coderun.model.meta import ObjectMeta
 
 UPSTREAM = b"""{
@@ -45,3 +45,23 @@ def test_a_run_is_written_and_read_back_whole() -> None:
 )
 def test_a_run_is_finished_when_nothing_more_will_happen(phase: RunPhase, finished: bool) -> None:
     assert phase.is_finished is finished
+
+
+def test_an_empty_phase_of_the_existing_system_is_pending_and_another_word_is_refused() -> None:
+    assert RunPhase("") is RunPhase.PENDING
+    assert msgspec.json.decode(b'{"phase": ""}', type=CodeRunStatus).phase is RunPhase.PENDING
+    with pytest.raises(msgspec.ValidationError, match="Invalid enum value 'Done'"):
+        msgspec.json.decode(b'{"phase": "Done"}', type=CodeRunStatus)
+
+
+@pytest.mark.parametrize(
+    ("status", "finished"),
+    [
+        (CodeRunStatus(), False),
+        (CodeRunStatus(work_completed=True), True),
+        (CodeRunStatus(phase=RunPhase.SUCCEEDED), True),
+        (CodeRunStatus(phase=RunPhase.RUNNING), False),
+    ],
+)
+def test_a_status_is_finished_by_its_phase_or_by_its_word(status: CodeRunStatus, finished: bool) -> None:
+    assert status.is_finished is finished

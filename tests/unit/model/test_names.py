@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,9 +13,12 @@ from hypothesis import strategies as st
 from coderun.model import names
 from coderun.model.names import (
     coderun_name,
+    delivery_name,
     dns_label,
     is_dns_label,
+    is_dns_subdomain,
     job_name,
+    label_value,
     marker_path,
     play_name,
     shorten,
@@ -242,3 +246,59 @@ def test_what_is_written_for_a_task_is_read_as_that_task(task: int) -> None:
 def test_reading_a_mark_never_fails_and_never_finds_a_task_below_one(text: str) -> None:
     assert (task_of_branch(text) or 1) >= 1
     assert (task_of_label(text) or 1) >= 1
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a", True),
+        ("a.b-c.d", True),
+        ("x" * 253, True),
+        ("x" * 254, False),
+        ("", False),
+        ("a..b", False),
+        ("A", False),
+        ("a/b", False),
+    ],
+)
+def test_a_dns_subdomain_is_told_from_other_text(text: str, expected: bool) -> None:
+    assert is_dns_subdomain(text) is expected
+
+
+@given(st.text())
+def test_any_text_becomes_the_value_of_a_label(text: str) -> None:
+    value = label_value(text)
+    assert len(value) <= 63
+    assert re.fullmatch(r"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)?", value)
+    assert label_value(value) == value
+
+
+def test_what_is_the_value_of_a_label_stays_and_others_are_told_apart() -> None:
+    assert label_value("Play_7.x") == "Play_7.x"
+    assert not label_value("")
+    assert len({label_value(text) for text in ("a b", "a  b", "!", "?", "a" * 64, "a" * 65)}) == 6
+
+
+GUID = "72d3162e-cc78-11e3-81ab-4c9367dc0958"
+
+
+@pytest.mark.parametrize(
+    ("delivery", "expected"),
+    [
+        (GUID, f"delivery-{GUID}"),
+        (f"github-{GUID}", f"delivery-github-{GUID}"),
+        ("local-17", "delivery-940780f6ec96c8face69dba21b3f03334e450908"),
+    ],
+)
+def test_a_delivery_is_named_by_its_id(delivery: str, expected: str) -> None:
+    assert delivery_name(delivery) == expected
+
+
+@given(st.text(max_size=300), st.text(max_size=300))
+def test_different_deliveries_have_different_names_that_kubernetes_takes(one: str, other: str) -> None:
+    assert is_dns_label(delivery_name(one))
+    assert (delivery_name(one) == delivery_name(other)) is (one == other)
+
+
+def test_ids_that_differ_only_in_case_are_different_deliveries() -> None:
+    assert delivery_name(GUID.upper()) != delivery_name(GUID)
