@@ -98,9 +98,11 @@ def _play_row(play: Any) -> dict[str, Any]:
 
 
 def _run_row(run: Any) -> dict[str, Any]:
+    from coderun.model.meta import find_condition
     from coderun.model.names import LABEL_AGENT
+    from coderun.plan.lifecycle import READY
 
-    condition = run.status.conditions[0] if run.status.conditions else None
+    condition = find_condition(run.status.conditions, READY)
     return {
         "name": run.name,
         "agent": run.metadata.labels.get(LABEL_AGENT, "-"),
