@@ -12,7 +12,7 @@ import msgspec
 from benchmarks.worlds import World
 
 from coderun.app.follow import as_controller, follow_plays
-from coderun.app.local import LocalSystem
+from coderun.app.local import LocalSystem, local_forge
 from coderun.app.request import PlayRequest, request_plays
 from coderun.forge.local import derive, journal, pulls
 from coderun.model.coderun import CodeRun
@@ -65,13 +65,13 @@ async def _follow(system: LocalSystem, name: str, *, until_person: bool) -> Play
 async def add_plays(made: World, pattern: Pattern, tasks: Sequence[int], *, merged: bool) -> None:
     """Add a play of each task, parked before its merge or finished, and let a controller look at all of them once."""
     async with made.opened() as system:
-        for execute in (system.store._database.rows, system.forge._db.execute):
+        for execute in (system.store._database.rows, local_forge(system)._db.execute):
             execute("PRAGMA synchronous = OFF")
         base = await _base(system)
-        commits = import_commits(made, system.forge.repository, tasks, base, merged=merged)
+        commits = import_commits(made, local_forge(system).repository, tasks, base, merged=merged)
         tip = await _base(system)
         numbers = add_pulls(system, pattern, commits, base=base, tip=tip)
-        await system.forge._reader.pin()
+        await local_forge(system)._reader.pin()
         for one, number in zip(commits, numbers, strict=True):
             await system.store.create(_like(pattern.finished if merged else pattern.parked, pattern, one, number))
             for run in pattern.runs:
@@ -80,8 +80,8 @@ async def add_plays(made: World, pattern: Pattern, tasks: Sequence[int], *, merg
 
 
 async def _base(system: LocalSystem) -> str:
-    await system.forge.revision()
-    return journal.known_branch(system.forge._db, BASE)
+    await local_forge(system).revision()
+    return journal.known_branch(local_forge(system)._db, BASE)
 
 
 def import_commits(made: World, repository: Path, tasks: Sequence[int], base: str, *, merged: bool) -> list[Commits]:
@@ -115,7 +115,7 @@ def _stream(tasks: Sequence[int], base: str, *, merged: bool) -> Iterator[str]:
 
 def add_pulls(system: LocalSystem, pattern: Pattern, commits: Sequence[Commits], *, base: str, tip: str) -> list[int]:
     """The pull request of each, labelled, approved, and with what follows from its commits; their numbers."""
-    db, known, at = system.forge._db, pattern.pull, journal.micros(system.clock())
+    db, known, at = local_forge(system)._db, pattern.pull, journal.micros(system.clock())
     numbers = []
     with db.transaction():
         for one in commits:

@@ -75,7 +75,7 @@ async def measure() -> tuple[list[float], list[float]]:
             with made.controller():
                 await follower.until(lambda play: play.status.stage == "accept")
                 [pull] = await system.forge.list_pull_requests()
-                repository = str(system.forge.repository)
+                repository = system.hosting.place
                 made.git(made.folder, "clone", "--quiet", "--branch", pull.head_branch, repository, "person")
                 labels, pushes = [], []
                 for _ in range(SAMPLES):

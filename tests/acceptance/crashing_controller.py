@@ -20,6 +20,7 @@ from tests.acceptance.kit import until_found
 
 from coderun.app.follow import Control, as_controller, follow_plays
 from coderun.app.local import LocalSystem, open_local
+from coderun.app.local_hosting import LocalHosting
 from coderun.app.request import PlayRequest, request_plays
 from coderun.forge.local.forge import LocalForge
 from coderun.runtime.process import ProcessRuntime
@@ -30,7 +31,7 @@ FORGE: Final = ("add_label", "remove_label", "comment", "review", "merge", "set_
 OCCASIONS: Final = [(stage, iteration, 1) for iteration in (1, 2) for stage in ("implementation", "quality", "testing")]
 RUNS: Final = [f"play-shop-1-{stage}-{iteration}-{attempt}" for stage, iteration, attempt in OCCASIONS]
 LEGS: Final = {f"store.create({name} Pending)": leg for leg, name in enumerate(RUNS)}
-RUNTIME: Final = ("prepare", "start", "stop", "remove")
+RUNTIME: Final = ("prepare", "start", "stop", "remove", "renew_token")
 
 
 class Fault:
@@ -93,7 +94,9 @@ def _name_of(argument: object) -> str:
 def watch_writes(system: LocalSystem, fault: Fault) -> None:
     """From now on the writes of this system count."""
     system.store = cast("SqliteStore", Watched(system.store, "store", STORE, fault))
-    system.forge = cast("LocalForge", Watched(system.forge, "forge", FORGE, fault))
+    hosting = system.hosting
+    assert isinstance(hosting, LocalHosting)
+    hosting.forge = cast("LocalForge", Watched(hosting.forge, "forge", FORGE, fault))
     system.runtime = cast("ProcessRuntime", Watched(system.runtime, "runtime", RUNTIME, fault))
 
 

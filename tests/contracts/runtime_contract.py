@@ -1,7 +1,8 @@
 """What every runtime must do, whatever it is made of: run the class against each implementation.
 
-A subclass gives the fixtures `runtime` (a fresh one) and `successor` (a function that gives another runtime on the same
-substrate, as after a crash of the controller). Jobs run one program, given as an argument list; it works in the workspace.
+A subclass gives the fixtures `runtime` (a fresh one), `successor` (a function that gives another runtime on the same
+substrate, as after a crash of the controller) and `token_of` (a function that reads a job's token as the job can). Jobs run one
+program, given as an argument list; it works in the workspace.
 """
 
 import asyncio
@@ -113,6 +114,21 @@ class RuntimeContract:
         assert seen.report.started_at is not None
         assert seen.report.finished_at is not None
         assert seen.report.started_at <= seen.report.finished_at
+
+    @pytest.mark.lesson(14)
+    async def test_a_token_is_renewed_while_its_job_runs(self, runtime: Runtime, token_of: Callable[[str], str]) -> None:
+        running = plan(command=NEVER_ENDS, grace=5)
+        await begun(runtime, running)
+        for token in ("another-token", "another-token", "a-third-token"):
+            await runtime.renew_token(running.job, token)
+            assert token_of(running.job) == token
+        assert (await runtime.observe(running.job)).state is JobState.RUNNING
+        await runtime.stop(running.job, reason="enough")
+        await ended(runtime, running.job)
+
+    async def test_a_token_of_a_job_that_is_not_there_is_renewed_by_nobody(self, runtime: Runtime) -> None:
+        await runtime.renew_token("coderun-9-api-x-1", "a-token")
+        assert (await runtime.observe("coderun-9-api-x-1")).state is JobState.ABSENT
 
     async def test_a_failing_program_makes_a_failed_report_with_its_exit_code(self, runtime: Runtime) -> None:
         failing = plan(command=FAILS)

@@ -74,6 +74,11 @@ SCENARIOS: dict[tuple[str, str], list[Step]] = {
         Step("coderun abort 3", then=("3", "Aborted")),
         Step("coderun up --stop"),
     ],
+    ("docs/events.md", "What came, and why it did or did not move a play"): [
+        Step("coderun play --task 3", 3),
+        Step("coderun events list"),
+        Step("coderun events list --state ignored --since 1h"),
+    ],
     ("README.md", "Any program as an agent"): [
         Step('coderun play --task 3 --agent-command "python3 my_agent.py"', 3),
     ],

@@ -16,9 +16,10 @@ import msgspec
 import structlog
 
 from coderun.app.together import together
-from coderun.events.local import PREFIX, LocalEvent, event_number, hint_of, to_delivery
+from coderun.events.hints import hints_of
+from coderun.events.outcome import outcome_of
 from coderun.model.coderun import CodeRun
-from coderun.model.deliveries import Delivery, DeliveryState
+from coderun.model.deliveries import Delivery, DeliveryState, Hint
 from coderun.model.errors import CoderunError, StoreCorruptError, UnavailableError, WriteConflictError
 from coderun.model.names import ANNOTATION_PLAY
 from coderun.model.play import Play, PlayPhase
@@ -34,7 +35,8 @@ _log = structlog.get_logger(__name__)
 WORKERS = 4
 CHECK_WORKERS = 2
 EVENT_BATCH = 200
-DELIVERY_DAYS = 30
+DELIVERY_DAYS = 30.0
+TIDY_SECONDS = 3600.0
 POLL_SECONDS = 1.0
 
 
@@ -45,6 +47,8 @@ class Kind(StrEnum):
     RUN = "CodeRun"
     CHECKS = "Checks"
     EVENTS = "Events"
+    INBOX = "Inbox"
+    REPAIR = "Repair"
     TASKS = "Tasks"
 
 
@@ -59,17 +63,39 @@ class Key(msgspec.Struct, frozen=True):
 
 
 _EVENTS = Key(Kind.EVENTS, "of the forge")
+_INBOX = Key(Kind.INBOX, "deliveries")
+_TIDYING = Key(Kind.INBOX, "tidy")
 
 
 class EventSource(Protocol):
-    """A forge's durable event log."""
+    """Where word of what happens on a forge comes from."""
 
-    async def revision(self) -> int:
-        """Id of the newest event; one cheap query."""
+    async def take_in(self) -> bool:
+        """Put into the inbox what has happened since the last time; whether deliveries may lie there now.
+
+        Cheap where nothing has happened. Raises `UnavailableError`.
+        """
         ...
 
-    async def events_after(self, after: int, limit: int) -> list[LocalEvent]:
-        """The next events, oldest first."""
+
+class Lookout(Protocol):
+    """Looks at a forge by itself, for what no delivery told."""
+
+    async def watch(self, hint: Callable[[str, Hint], object]) -> None:
+        """Hint at what is found to have moved, with the repository's canonical id, until cancelled."""
+        ...
+
+
+class Repair(Protocol):
+    """Finds deliveries that were lost on the way, and puts them into the inbox."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What is to be looked through, each by itself."""
+        ...
+
+    async def reconcile(self, name: str) -> Again:
+        """Look through one of them; says when to look again."""
         ...
 
 
@@ -112,11 +138,13 @@ class Controller:
         runs: CodeRunReconciler,
         view: View,
         source: EventSource,
-        checks: CheckRunner,
-        tasks: TaskList | None,
         wakes: Callable[[float], AsyncIterator[None]],
         workspace_of: Callable[[CodeRun], str],
-        repository: str,
+        checks: CheckRunner | None = None,
+        tasks: TaskList | None = None,
+        lookout: Lookout | None = None,
+        repair: Repair | None = None,
+        keep_deliveries_days: float = DELIVERY_DAYS,
         clock: Callable[[], datetime],
         monotonic: Callable[[], float],
         jitter: Callable[[], float],
@@ -124,15 +152,21 @@ class Controller:
     ) -> None:
         self._store = store
         self._runtime = runtime
-        self._reconcilers = {Kind.PLAY: plays.reconcile, Kind.RUN: runs.reconcile, Kind.CHECKS: checks.reconcile}
+        self._reconcilers = {Kind.PLAY: plays.reconcile, Kind.RUN: runs.reconcile, Kind.INBOX: self._look_into_inbox}
+        if checks is not None:
+            self._reconcilers[Kind.CHECKS] = checks.reconcile
         if tasks is not None:
             self._reconcilers[Kind.TASKS] = tasks.reconcile
+        if repair is not None:
+            self._reconcilers[Kind.REPAIR] = repair.reconcile
+        self._repair = repair
+        self._keep_deliveries = timedelta(days=keep_deliveries_days)
         self._view = view
         self._source = source
         self._checks = checks
         self._wakes = wakes
         self._workspace_of = workspace_of
-        self._repository = repository
+        self._lookout = lookout
         self._clock = clock
         self._jitter = jitter
         self._tell = tell
@@ -158,6 +192,8 @@ class Controller:
                 *(group.create_task(self._work(self._queue), name=f"worker-{n}") for n in range(WORKERS)),
                 *(group.create_task(self._work(self._slow), name=f"checks-{n}") for n in range(CHECK_WORKERS)),
             ]
+            if self._lookout is not None:
+                loops.append(group.create_task(self._lookout.watch(self.hint), name="lookout"))
             self.ready.set()
             await self._stopping.wait()
             for loop in loops:
@@ -180,7 +216,7 @@ class Controller:
         # Runs first: a play that is looked at must not find a workspace free that a run still holds.
         now = self._clock()
         for run in await self._store.find(CodeRun):
-            if run.status.work_completed:
+            if run.status.is_finished:
                 self._appoint_expiry(run, now)
                 continue
             workspace = ""
@@ -193,10 +229,13 @@ class Controller:
             self._view.see_play(play)
             if not play.is_finished or play.status.observed_generation != play.metadata.generation:
                 self._queue.add(Key(Kind.PLAY, play.name))
-        for number in await self._checks.unchecked():
+        for number in await self._checks.unchecked() if self._checks is not None else ():
             self._slow.add(Key(Kind.CHECKS, number))
         self._hint_tasks()
-        await self._store.forget_deliveries(self._clock() - timedelta(days=DELIVERY_DAYS))
+        self._queue.add(_INBOX)
+        self._slow.add(_TIDYING)
+        for name in self._repair.names if self._repair is not None else ():
+            self._slow.add(Key(Kind.REPAIR, name))
 
     def _appoint_expiry(self, run: CodeRun, now: datetime) -> None:
         if run.status.expire_at is not None and run.status.job_name:
@@ -220,6 +259,8 @@ class Controller:
             for change in batch:
                 if change.kind in kinds:
                     self._queue.add(Key(kinds[change.kind], change.name))
+                elif change.kind == "Delivery" and not change.deleted:
+                    self._queue.add(_INBOX)
 
     async def _follow_runtime(self) -> None:
         async for job in self._runtime.finished():
@@ -228,47 +269,49 @@ class Controller:
                 self._queue.add(Key(Kind.RUN, name))
 
     async def _follow_forge(self) -> None:
-        """Take the forge's events into the inbox, and what lies there to the plays. Woken, or once a second by itself."""
-        seen = -1
+        """Take the forge's events into the inbox. Woken, or once a second by itself."""
         async for _ in self._wakes(POLL_SECONDS):
             try:
-                revision = await self._source.revision()
-                if revision != seen:
-                    await self._take_in()
-                    await self._hand_on()
-                    seen = revision
+                await self._source.take_in()
                 self._went_well(_EVENTS)
             except UnavailableError as error:
                 self._report(_EVENTS, error)
 
-    async def _take_in(self) -> None:
-        after = event_number(await self._store.last_delivery(PREFIX))
-        while events := await self._source.events_after(after, EVENT_BATCH):
-            await self._store.put_deliveries(to_delivery(event, self._repository) for event in events)
-            after = events[-1].id
-
-    async def _hand_on(self) -> None:
+    async def _look_into_inbox(self, name: str) -> Again:
+        """Hand what lies in the inbox to the plays; or, from time to time, let go of what is old."""
+        if name == _TIDYING.name:
+            await self._store.forget_deliveries(self._clock() - self._keep_deliveries)
+            return Again(after=TIDY_SECONDS)
         while pending := await self._store.pending_deliveries(EVENT_BATCH):
-            await self._store.settle_deliveries([self._hint(delivery) for delivery in pending])
+            await self._store.settle_deliveries([self._settle(delivery) for delivery in pending])
+            await asyncio.sleep(0)  # a door of this process has its turn between two batches
+        return Again()
 
-    def _hint(self, delivery: Delivery) -> Settlement:
-        hint = hint_of(delivery)
+    def hint(self, repository: str, hint: Hint) -> set[str]:
+        """Look again at all plays of a repository (canonical id) that the hint may concern; their names."""
         plays: set[str] = set()
         if hint.number is not None:
-            plays.update(self._view.plays_of_pull(hint.number))
-            self._slow.add(Key(Kind.CHECKS, str(hint.number)))
+            plays.update(self._view.plays_of_pull(repository, hint.number))
+            if self._checks is not None:
+                self._slow.add(Key(Kind.CHECKS, str(hint.number)))
         for task in hint.tasks:
-            plays.update(self._view.plays_of_task(task))
+            plays.update(self._view.plays_of_task(repository, task))
         # A base that moves may conflict with what is to be merged into it.
-        plays.update(self._view.plays_into(hint.branch))
+        plays.update(self._view.plays_into(repository, hint.branch))
         if hint.number is not None and not plays:
             # A pull request nobody is bound to yet may be the one an open play waits for.
-            plays.update(self._view.unbound())
+            plays.update(self._view.unbound(repository))
         for play in plays:
             self._queue.add(Key(Kind.PLAY, play))
-        if plays:
-            return Settlement(id=delivery.id, state=DeliveryState.MOVED, outcome=f"hint for {', '.join(sorted(plays)[:10])}")
-        return Settlement(id=delivery.id, state=DeliveryState.IGNORED, outcome="concerns no open play")
+        return plays
+
+    def _settle(self, delivery: Delivery) -> Settlement:
+        hints = hints_of(delivery)
+        plays: set[str] = set()
+        for hint in hints:
+            plays |= self.hint(delivery.repository, hint)
+        outcome = outcome_of(delivery, hints, plays, is_played=self._view.is_played(delivery.repository))
+        return Settlement(id=delivery.id, state=DeliveryState.MOVED if plays else DeliveryState.IGNORED, outcome=outcome)
 
     # -- work --------------------------------------------------------------------------------------------------------------
 

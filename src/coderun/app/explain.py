@@ -1,11 +1,11 @@
 """`why`: what a play waits for, since when, what would move it, and what moved it last. Pure: objects in, values out."""
 
-import re
 from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
 
+from coderun.app.inbox import names_play
 from coderun.model.coderun import CodeRun
 from coderun.model.deliveries import Delivery
 from coderun.model.play import Play, PlayPhase
@@ -87,5 +87,4 @@ def _at_work(runs: Sequence[CodeRun]) -> str:
 
 def _last_event(play: Play, deliveries: Sequence[Delivery]) -> Delivery | None:
     """The first of `deliveries` (newest first) whose outcome names this play, and not one whose name only begins like it."""
-    named = re.compile(rf"(?<![\w-]){re.escape(play.name)}(?![\w-])")
-    return next((delivery for delivery in deliveries if named.search(delivery.outcome)), None)
+    return next((delivery for delivery in deliveries if names_play(delivery.outcome, play.name)), None)

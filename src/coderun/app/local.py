@@ -16,15 +16,15 @@ from pathlib import Path
 import msgspec
 
 from coderun.agent.environment import LOGIN_VARIABLES, NETWORK_VARIABLES
-from coderun.app.checks import CheckCommand, LocalChecks
 from coderun.app.configuration import Configuration, read_configuration, run_settings
 from coderun.app.controller import Controller
+from coderun.app.hosting import Hosting
+from coderun.app.local_hosting import LocalHosting
 from coderun.app.logs import log_to
 from coderun.app.places import ask_git, find_base_branch, find_repository, find_state_folder
-from coderun.app.writeback import TaskWriter
-from coderun.events.local import LocalEvent
 from coderun.forge.local.forge import LocalForge
 from coderun.forge.local.records import BaseState, ForgeSettings
+from coderun.forge.protocol import Forge
 from coderun.model.config import ForgeType
 from coderun.model.errors import ConfigError, NotFoundError
 from coderun.model.gates import GateActor, GateKind
@@ -33,7 +33,7 @@ from coderun.model.repository import parse_repository
 from coderun.model.roster import Agent, Roster
 from coderun.pipeline.definition import Pipeline
 from coderun.pipeline.facts import Rules
-from coderun.plan.order import ForgeRef, RunOrder
+from coderun.plan.order import RunOrder
 from coderun.plan.plan import workspace_of
 from coderun.reconcile.coderun import CodeRunReconciler
 from coderun.reconcile.play import PlayReconciler, PlaySettings
@@ -59,48 +59,6 @@ PASSED_ON = (
     "SSL_CERT_DIR",
 )
 SETTLE_SECONDS = 2.0
-
-
-class LocalTokens:
-    """Tokens of the local forge, for the CodeRun reconciler."""
-
-    def __init__(self, forge: LocalForge) -> None:
-        self._forge = forge
-
-    async def issue(self, login: str, run: str) -> str:
-        """A token that acts as `login` until it is revoked."""
-        return await self._forge.issue_token(login, run)
-
-    async def revoke(self, run: str) -> None:
-        """End all tokens of a run."""
-        await self._forge.revoke_token(run)
-
-
-class LocalEvents:
-    """The local forge's log, in the words of `events`."""
-
-    def __init__(self, forge: LocalForge) -> None:
-        self._forge = forge
-
-    async def revision(self) -> int:
-        """Id of the newest event."""
-        return await self._forge.revision()
-
-    async def events_after(self, after: int, limit: int) -> list[LocalEvent]:
-        """The next events, oldest first."""
-        return [
-            LocalEvent(
-                id=event.id,
-                at=event.at,
-                event=event.name,
-                number=event.pull,
-                branch=event.ref.removeprefix("refs/heads/"),
-                head_sha=event.head_sha,
-                actor=event.actor,
-                detail=event.detail,
-            )
-            for event in await self._forge.events_after(after, limit)
-        ]
 
 
 def now() -> datetime:
@@ -134,10 +92,11 @@ class LocalSystem:
         configuration: Configuration,
         base_branch: str,
         store: SqliteStore,
-        forge: LocalForge,
+        hosting: Hosting,
         listener: Listener,
     ) -> None:
         self.cwd = around.cwd
+        self.home = around.home
         self.environment = around.environment
         self.clock = around.clock
         self.tell: Callable[[str], None] = _nobody
@@ -146,7 +105,7 @@ class LocalSystem:
         self.configuration = configuration
         self.base_branch = base_branch
         self.store = store
-        self.forge = forge
+        self.hosting = hosting
         self.parallel = configuration.config.play.parallel
         self.lock = ControllerLock(state / "controller.lock")
         self._command = around.command
@@ -155,6 +114,11 @@ class LocalSystem:
         self.runtime = ProcessRuntime(
             state, argv=argv, environment=_supervisor_environment(around.environment), hints=self._wakes
         )
+
+    @property
+    def forge(self) -> Forge:
+        """The repository's forge, as whoever gives commands here."""
+        return self.hosting.forge
 
     @property
     def person(self) -> str:
@@ -197,8 +161,8 @@ class LocalSystem:
         limits = config.limits
         roster = self.roster()
         view = View()
-        forge = ForgeRef(kind="local", location=str(self.forge.folder), repository=str(self.forge.repository))
-        settings = run_settings(self.configuration, forge)
+        parts = self.hosting.parts(self.store)
+        settings = run_settings(self.configuration, parts.ref)
         rules = Rules(
             attempts=limits.attempts,
             backoff=limits.retry_backoff_seconds,
@@ -208,7 +172,7 @@ class LocalSystem:
         )
         plays = PlayReconciler(
             store=self.store,
-            forge=self.forge,
+            forges=parts.forges,
             view=view,
             settings=PlaySettings(pipelines=self.pipelines, roster=roster, rules=rules, parallel=self.parallel),
             clock=self.clock,
@@ -216,7 +180,7 @@ class LocalSystem:
         runs = CodeRunReconciler(
             store=self.store,
             runtime=self.runtime,
-            tokens=LocalTokens(self.forge),
+            tokens=parts.tokens,
             view=view,
             roster=roster,
             settings=settings,
@@ -228,41 +192,18 @@ class LocalSystem:
             plays=plays,
             runs=runs,
             view=view,
-            source=LocalEvents(self.forge),
-            checks=self._make_checks(),
-            tasks=self._make_task_list(),
+            source=parts.source,
+            checks=parts.checks,
+            tasks=parts.tasks,
+            lookout=parts.lookout,
+            repair=parts.repair,
+            keep_deliveries_days=limits.keep_events_days,
             wakes=self._ticks,
             workspace_of=lambda run: workspace_of(run, roster),
-            repository=str(self.repository),
             clock=self.clock,
             monotonic=time.monotonic,
             jitter=random.random,
             tell=self.tell,
-        )
-
-    def _make_checks(self) -> LocalChecks:
-        folder = self.state / "checks"
-        folder.mkdir(parents=True, exist_ok=True)
-        return LocalChecks(
-            forge=self.forge,
-            commands=check_commands(self.configuration),
-            git_dir=self.forge.repository,
-            folder=folder,
-            environment={name: self.environment[name] for name in PASSED_ON if name in self.environment},
-        )
-
-    def _make_task_list(self) -> TaskWriter | None:
-        settings = self.configuration.config.tasks
-        if not settings.write_back:
-            return None
-        return TaskWriter(
-            store=self.store,
-            repository=self.forge.repository,
-            branch=self.base_branch,
-            file=settings.file,
-            tag=settings.tag,
-            folder=self.state / "tasks",
-            environment=self.environment,
         )
 
     async def _ticks(self, seconds: float) -> AsyncIterator[None]:
@@ -283,14 +224,6 @@ class LocalSystem:
                     yield None
         finally:
             ear.close()
-
-
-def check_commands(configuration: Configuration) -> tuple[CheckCommand, ...]:
-    """The checks of `coderun.yaml`."""
-    return tuple(
-        CheckCommand(name=check.name, argv=check.command, required=check.required, timeout=check.timeout_seconds)
-        for check in configuration.config.checks
-    )
 
 
 @contextlib.asynccontextmanager
@@ -322,8 +255,17 @@ async def open_local(folder: Path, *, create: bool = False, around: Surroundings
         stack.callback(listener.close)
         store = SqliteStore.open(state / "state.db", clock=around.clock, listener=listener)
         stack.push_async_callback(store.close)
-        forge = open_forge_in(state, around.environment, clock=around.clock)
-        stack.callback(forge.close)
+        hosting = LocalHosting(
+            forge=open_forge_in(state, around.environment, clock=around.clock),
+            repository=repository,
+            state=state,
+            configuration=configuration,
+            base_branch=base,
+            environment=around.environment,
+            check_environment={name: around.environment[name] for name in PASSED_ON if name in around.environment},
+            clock=around.clock,
+        )
+        stack.push_async_callback(hosting.close)
         yield LocalSystem(
             around=around,
             repository=repository,
@@ -331,9 +273,16 @@ async def open_local(folder: Path, *, create: bool = False, around: Surroundings
             configuration=configuration,
             base_branch=base,
             store=store,
-            forge=forge,
+            hosting=hosting,
             listener=listener,
         )
+
+
+def local_forge(system: LocalSystem) -> LocalForge:
+    """The local forge of a system. Raises `ConfigError` where its pull requests are elsewhere."""
+    if not isinstance(system.hosting, LocalHosting):
+        raise ConfigError(f"the pull requests of {system.repository} are at {system.hosting.place}, not on this machine")
+    return system.hosting.forge
 
 
 def surroundings(folder: Path) -> Surroundings:

@@ -164,7 +164,7 @@ def _options(system: LocalSystem, request: PlayRequest, cli: CliConfig | None) -
     budgets = config.budgets
     limited = budgets.per_run_usd is not None or budgets.per_run_turns is not None
     return PlayOptions(
-        repository=str(system.repository),
+        repository=system.hosting.repository,
         service=system.service,
         base_branch=system.base_branch,
         pipeline=system.configuration.pipeline.name,
@@ -228,8 +228,8 @@ async def _create_run(system: LocalSystem, agent: Agent, task: Task, cli: CliCon
             spec=CodeRunSpec(
                 task_id=task.id,
                 service=system.service,
-                repository_url=str(system.repository),
-                docs_repository_url=str(system.repository),
+                repository_url=system.hosting.repository,
+                docs_repository_url=system.hosting.repository,
                 github_app=agent.github_app or agent.name,
                 stage=stage.name if stage else "",
                 base_branch=system.base_branch,

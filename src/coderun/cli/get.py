@@ -74,7 +74,7 @@ async def _show_forge(system: "LocalSystem", output: Output) -> None:
 
     pulls = await system.forge.list_pull_requests()
     counts = {state.value: sum(pull.state is state for pull in pulls) for state in PullState}
-    row = {"name": str(system.forge.repository), "base": system.base_branch, "state": str(system.state), **counts}
+    row = {"name": system.hosting.place, "base": system.base_branch, "state": str(system.state), **counts}
     show([row], output, columns=("name", "base", *counts), empty="", single=True)
 
 

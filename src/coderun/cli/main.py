@@ -9,8 +9,10 @@ import typer
 from coderun import __version__
 from coderun.cli import (
     agent,
+    crds,
     demo,
     doctor,
+    events,
     get,
     github,
     init,
@@ -53,12 +55,14 @@ app.command("resume", short_help="Go on with a paused play.")(steer.resume)
 app.command("retry", short_help="Go on with a play that failed, was aborted or waits.")(steer.retry)
 app.command("cancel", short_help="End one run; its work is kept.")(steer.cancel)
 app.command("abort", short_help="End a play; its work is kept.")(steer.abort)
+app.add_typer(events.app, name="events", short_help="Show which events came and what became of each; replay them.")
 app.command("render", short_help="Show every file of a run before it runs.")(render.command)
 app.command("up", short_help="Be the controller, until Ctrl-C; --stop ends it.")(up.command)
 app.command("init", short_help="Write a commented coderun.yaml.")(init.command)
 app.command("doctor", short_help="Check everything a play needs.")(doctor.command)
 app.add_typer(github.app, name="github", short_help="Set the agents up on GitHub, and check them there.")
 app.command("demo", short_help="See it all on a small repository, with scripted agents.")(demo.command)
+app.command("crds", short_help="Print the custom resource definitions for a cluster.")(crds.command)
 app.command("agent", hidden=True)(agent.command)
 keep_examples(app)
 

@@ -1,4 +1,4 @@
-"""The forge: pull requests of one repository, seen and changed as one identity.
+"""The forge: pull requests of one repository, seen and changed as one identity; and the forges of many repositories.
 
 Reading gives whole values; writing looks first, so that a repeated call changes nothing. What the forge refuses for good is
 `RefusedError`, what may work later is `ForgeUnavailableError`.
@@ -81,4 +81,17 @@ class Forge(Protocol):
 
     async def diff(self, number: int) -> str:
         """The diff of the head against where it left the base."""
+        ...
+
+
+class Forges(Protocol):
+    """The forges of all repositories that plays may name, as the identity that the controller acts with."""
+
+    async def of(self, repository_url: str) -> Forge:
+        """The forge of one repository, named in any form that `model.repository` knows; the same one while nothing changes.
+
+        Raises:
+            RefusedError: it can never be worked there as things stand; the message says who has to do what.
+            ForgeUnavailableError: it cannot be told now.
+        """
         ...

@@ -185,6 +185,11 @@ class CodeRunStatus(Shape, frozen=True, kw_only=True):
     usage: Usage | None = None
     message: str = ""
 
+    @property
+    def is_finished(self) -> bool:
+        """Whether nothing more will happen, also where another controller ended it without `workCompleted`."""
+        return self.work_completed or self.phase.is_finished
+
 
 class CodeRun(Shape, frozen=True, kw_only=True):
     """One execution of one agent on one task."""

@@ -9,7 +9,7 @@ import shlex
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import PurePosixPath
-from typing import Annotated, Any, Final, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -117,6 +117,7 @@ class LimitSettings(Section, frozen=True, kw_only=True):
     retry_backoff_seconds: Pause = 10.0
     parallel_runs: Count = 4
     keep_finished_runs_days: Annotated[float, Meta(ge=0, le=3650)] = 14.0
+    keep_events_days: Annotated[float, Meta(ge=0, le=3650)] = 30.0
 
 
 class BudgetSettings(Section, frozen=True, kw_only=True):
@@ -141,6 +142,21 @@ class ForgeSettings(Section, frozen=True, kw_only=True):
     type: ForgeType = ForgeType.LOCAL
     url: str = ""
     repository: str = ""
+
+
+Port: TypeAlias = Annotated[int, Meta(ge=0, le=65_535)]
+
+
+class WebhookSettings(Section, frozen=True, kw_only=True):
+    """The door for the forge's webhooks; port 0 is no door.
+
+    Attributes:
+        secret_files: Each holds one secret; deliveries may be signed with any of them.
+    """
+
+    host: str = "127.0.0.1"
+    port: Port = 0
+    secret_files: tuple[str, ...] = ()
 
 
 class PermissionSettings(Section, frozen=True, kw_only=True):
@@ -200,6 +216,7 @@ class Config(Section, frozen=True, kw_only=True):
     limits: LimitSettings = LimitSettings()
     budgets: BudgetSettings = BudgetSettings()
     forge: ForgeSettings = ForgeSettings()
+    webhook: WebhookSettings = WebhookSettings()
     templates: str = ""
     permissions: PermissionSettings = PermissionSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
@@ -213,6 +230,9 @@ class Config(Section, frozen=True, kw_only=True):
         """Who takes a role: the agent that `roles` names, else the first one of the roster with that role."""
         named = self.roles.get(role)
         return roster.agents.get(named) if named else roster.in_role(role)
+
+
+ConfigT = TypeVar("ConfigT", bound=Config)
 
 
 class _RosterFile(Section, frozen=True, kw_only=True):
@@ -237,10 +257,15 @@ def parse_config(text: str, *, packaged: Roster, name: str = FILE_NAME) -> Confi
     Raises:
         ConfigError: the first thing that is wrong, as `name:line:column: key: what was found; what to write`.
     """
+    return parse_as(Config, text, packaged=packaged, name=name)
+
+
+def parse_as(shape: type[ConfigT], text: str, *, packaged: Roster, name: str) -> ConfigT:
+    """As `parse_config`, for a configuration with more sections."""
     document = load(text, name=name)
     if document.data is None:
-        return Config()
-    config = decode(document, Config)
+        document = load("{}", name=name)
+    config = decode(document, shape)
     _check_agents(document, config.agents, packaged)
     _check_roles(document, config, packaged)
     _check_names(document, config)

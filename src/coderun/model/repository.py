@@ -46,6 +46,14 @@ class RepositoryId(msgspec.Struct, frozen=True, kw_only=True):
         return self.name if self.is_local else f"{self.host}/{self.owner}/{self.name}"
 
 
+def canonical(text: str) -> str:
+    """The canonical id behind `text`, as text; what is no repository stays as it is, and is equal to itself only."""
+    try:
+        return str(parse_repository(text))
+    except ConfigError:
+        return text
+
+
 def parse_repository(text: str) -> RepositoryId:
     """The canonical id behind a slug (`owner/name`), an https, git or ssh URL, an scp-like address or an absolute path.
 

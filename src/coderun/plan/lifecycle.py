@@ -50,6 +50,9 @@ def advance(run: CodeRun, *, workspace: str, holder: str, job: JobView | None, k
     """
     status = replace(run.status, observed_generation=run.metadata.generation, workspace=workspace)
     cancel = run.spec.cancel_requested
+    if status.attempt == 0 and status.phase is RunPhase.RUNNING:
+        lost = f"another controller began it (job {status.job_name or 'unknown'}); create another CodeRun to do the work again"
+        return finish(status, RunPhase.FAILED, "JobLost", lost, keep=keep, now=now)
     if status.attempt == 0 or job is None:
         if cancel:
             return finish(status, RunPhase.CANCELLED, "Cancelled", cancel, keep=keep, now=now)

@@ -1,7 +1,7 @@
 """The CodeRun reconciler: gather (workspace, job), decide, apply through the runtime, write the status once.
 
 Order of writes, for crashes: the attempt is in the status before its job exists; tokens and files are there before the start;
-the token is revoked before the end is recorded.
+the token is revoked before the end is recorded. Each pass over a running run sees to it that its token is good for a while.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from coderun.model.coderun import CodeRun, RunPhase
 from coderun.model.errors import InvalidCodeRunError
 from coderun.model.names import ANNOTATION_PLAY
-from coderun.model.roster import Roster
+from coderun.model.roster import Agent, Roster
 from coderun.plan.lifecycle import JobView, RunDecision, Step, advance, finish
 from coderun.plan.order import RunPlan
 from coderun.plan.plan import plan, workspace_of
@@ -30,8 +30,14 @@ _log = structlog.get_logger(__name__)
 class Tokens(Protocol):
     """Where forge tokens of runs come from."""
 
-    async def issue(self, login: str, run: str) -> str:
-        """A token that acts as `login` until it is revoked."""
+    async def issue(self, run: CodeRun, agent: Agent) -> str:
+        """A token that acts as `agent` on the run's repository, good for at least ten more minutes.
+
+        Repeated calls give the same one until it must be renewed. What it may do follows from the run's stage.
+
+        Raises:
+            RefusedError: there can be none as things stand; the message says who has to do what.
+        """
         ...
 
     async def revoke(self, run: str) -> None:
@@ -67,7 +73,7 @@ class CodeRunReconciler:
         if run is None:
             self._view.forget_run(name)
             return NOT_AGAIN
-        if run.status.work_completed:
+        if run.status.is_finished:
             self._view.forget_run(name)
             return await self._expire(run)
         keep = timedelta(days=self._settings.keep_finished_days)
@@ -107,7 +113,7 @@ class CodeRunReconciler:
     async def _apply(self, run: CodeRun, decision: RunDecision) -> None:
         if decision.step is Step.START:
             wanted = self._plan(run)
-            token = await self._tokens.issue(wanted.order.agent.login, run.name)
+            token = await self._tokens.issue(run, self._agent_of(run))
             ready = replace(wanted, token=token)
             await self._runtime.prepare(ready)
             await self._runtime.start(ready)
@@ -116,6 +122,12 @@ class CodeRunReconciler:
             await self._runtime.stop(run.status.job_name, reason=run.spec.cancel_requested)
         if decision.status.work_completed:
             await self._tokens.revoke(run.name)
+        elif decision.status.phase is RunPhase.RUNNING:
+            token = await self._tokens.issue(run, self._agent_of(run))
+            await self._runtime.renew_token(run.status.job_name, token)
+
+    def _agent_of(self, run: CodeRun) -> Agent:
+        return self._roster.of_app(run.spec.github_app, wanted_by=run.name)
 
     async def _write(self, run: CodeRun, decision: RunDecision, *, workspace: str) -> Again:
         written = run
@@ -134,8 +146,8 @@ class CodeRunReconciler:
 
     async def _expire(self, run: CodeRun) -> Again:
         expire_at = run.status.expire_at
-        if expire_at is None or not run.status.job_name:
-            return NOT_AGAIN
+        if expire_at is None or not run.status.job_name or run.status.attempt == 0:
+            return NOT_AGAIN  # attempt 0: another controller's, whose job is not ours to remove
         left = (expire_at - self._clock()).total_seconds()
         if left > 0:
             return Again(after=left)

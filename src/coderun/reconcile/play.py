@@ -12,7 +12,7 @@ import msgspec
 import structlog
 from msgspec.structs import replace
 
-from coderun.forge.protocol import Forge
+from coderun.forge.protocol import Forge, Forges
 from coderun.model.coderun import CodeRun, CodeRunSpec
 from coderun.model.errors import AlreadyExistsError, NotFoundError, RefusedError, WriteConflictError
 from coderun.model.meta import ObjectMeta
@@ -69,10 +69,10 @@ class PlayReconciler:
     """Brings Plays forward. One pass at a time per Play; the queue sees to that."""
 
     def __init__(
-        self, *, store: ObjectStore, forge: Forge, view: View, settings: PlaySettings, clock: Callable[[], datetime]
+        self, *, store: ObjectStore, forges: Forges, view: View, settings: PlaySettings, clock: Callable[[], datetime]
     ) -> None:
         self._store = store
-        self._forge = forge
+        self._forges = forges
         self._view = view
         self._settings = settings
         self._clock = clock
@@ -90,18 +90,23 @@ class PlayReconciler:
         settled = play.is_finished and play.spec.retries == play.status.retries_seen
         if settled and not self._view.has_runs(shorten(name)):
             return await self._write(play, _seen(play, play.status))
-        facts = await self._gather(play, pipeline)
+        try:
+            forge = await self._forges.of(play.spec.repository_url)
+            facts = await self._gather(play, pipeline, forge)
+        except (RefusedError, NotFoundError) as error:
+            again = await self._write(play, _seen(play, _refused(play.status, str(error), self._clock())))
+            return replace(again, after=REFUSAL_RECHECK)
         decision = _in_two_steps(play, decide(play, facts, self._clock()))
-        refusal, runs = await self._apply(play, decision)
+        refusal, runs = await self._apply(play, decision, forge)
         status = _refused(decision.status, refusal, self._clock()) if refusal else decision.status
         if decision.because:
             _log.info("play moved", play=name, because=decision.because)
         again = await self._write(play, status)
         return replace(again, after=self._when(decision, status, refused=bool(refusal)), runs=runs)
 
-    async def _gather(self, play: Play, pipeline: Pipeline) -> Facts:
+    async def _gather(self, play: Play, pipeline: Pipeline, forge: Forge) -> Facts:
         runs = await self._store.find(CodeRun, labels={LABEL_PLAY: shorten(play.name)})
-        found = await self._associate(play)
+        found = await _associate(play, forge)
         brief = self._view.plays[play.name]
         return Facts(
             pipeline=pipeline,
@@ -117,16 +122,6 @@ class PlayReconciler:
             ahead=self._view.ahead_of(brief, self._settings.parallel) if brief.phase is PlayPhase.PENDING else (),
         )
 
-    async def _associate(self, play: Play) -> Association:
-        known = play.status.pull_request
-        candidates: list[PullRequest] = []
-        if known is not None:
-            bound = await self._forge.get_pull_request(known.number)
-            candidates = [] if bound is None else [bound]
-        if not candidates:
-            candidates = await self._forge.find_pull_requests(play.spec.task_id)
-        return associate(candidates, play.spec.task_id, play.spec.base_branch, known.number if known is not None else None)
-
     def _agents(self, play: Play, pipeline: Pipeline) -> dict[str, Agent]:
         roster = self._settings.roster
         chosen: dict[str, Agent] = {}
@@ -137,7 +132,7 @@ class PlayReconciler:
                 chosen[role] = agent
         return chosen
 
-    async def _apply(self, play: Play, decision: Decision) -> tuple[str, tuple[str, ...]]:
+    async def _apply(self, play: Play, decision: Decision, forge: Forge) -> tuple[str, tuple[str, ...]]:
         """Take the actions in order; what the forge refused for good, and the runs that were touched."""
         runs: list[str] = []
         refusal = ""
@@ -145,24 +140,24 @@ class PlayReconciler:
             if isinstance(action, CreateRun | CancelRun):
                 runs.append(action.name)
             try:
-                await self._take(play, action)
+                await self._take(play, action, forge)
             except RefusedError as error:
                 refusal = str(error)
                 _log.warning("the forge refused", play=play.name, action=type(action).__name__, error=refusal)
         return refusal, tuple(runs)
 
-    async def _take(self, play: Play, action: Action) -> None:
+    async def _take(self, play: Play, action: Action, forge: Forge) -> None:
         match action:
             case CreateRun():
                 await self._create_run(play, action)
             case CancelRun():
                 await self._cancel_run(action)
             case RemoveLabel():
-                await self._forge.remove_label(action.number, action.label)
+                await forge.remove_label(action.number, action.label)
             case PostComment():
-                await self._forge.comment(action.number, action.body, marker=action.marker)
+                await forge.comment(action.number, action.body, marker=action.marker)
             case MergePullRequest():
-                await self._forge.merge(action.number, head_sha=action.head_sha, method=action.method)
+                await forge.merge(action.number, head_sha=action.head_sha, method=action.method)
             case _:
                 assert_never(action)
 
@@ -237,6 +232,17 @@ class PlayReconciler:
         if decision.recheck_at is None:
             return seconds
         return min(seconds, max(0.05, (decision.recheck_at - self._clock()).total_seconds()))
+
+
+async def _associate(play: Play, forge: Forge) -> Association:
+    known = play.status.pull_request
+    candidates: list[PullRequest] = []
+    if known is not None:
+        bound = await forge.get_pull_request(known.number)
+        candidates = [] if bound is None else [bound]
+    if not candidates:
+        candidates = await forge.find_pull_requests(play.spec.task_id)
+    return associate(candidates, play.spec.task_id, play.spec.base_branch, known.number if known is not None else None)
 
 
 def _in_two_steps(play: Play, decision: Decision) -> Decision:

@@ -4,6 +4,7 @@ It is fed with every object that is read or written. Only the controller starts 
 a workspace, who holds a slot) is never older than its own last write.
 """
 
+from collections import Counter
 from datetime import datetime
 
 import msgspec
@@ -11,10 +12,11 @@ import msgspec
 from coderun.model.coderun import CodeRun
 from coderun.model.names import LABEL_PLAY
 from coderun.model.play import Play, PlayPhase
+from coderun.model.repository import canonical
 
 
 class PlayBrief(msgspec.Struct, frozen=True, kw_only=True):
-    """A Play, as far as others care."""
+    """A Play, as far as others care; `repository` is the canonical id as text."""
 
     name: str
     task_id: int
@@ -46,8 +48,9 @@ class View:
         self.runs: dict[str, RunBrief] = {}
         self._open: dict[str, PlayBrief] = {}
         self._by_task: dict[tuple[str, int], str] = {}
-        self._by_pull: dict[int, set[str]] = {}
+        self._by_pull: dict[tuple[str, int], set[str]] = {}
         self._by_job: dict[str, str] = {}
+        self._in_repository: Counter[str] = Counter()
 
     def see_play(self, play: Play) -> None:
         """Remember `play` as it is now."""
@@ -55,7 +58,7 @@ class View:
         brief = PlayBrief(
             name=play.name,
             task_id=play.spec.task_id,
-            repository=play.spec.repository_url,
+            repository=canonical(play.spec.repository_url),
             phase=play.status.phase,
             base_branch=play.spec.base_branch,
             priority=play.spec.priority,
@@ -65,18 +68,21 @@ class View:
         )
         self.forget_play(play.name)
         self.plays[play.name] = brief
+        self._in_repository[brief.repository] += 1
         if not brief.phase.is_finished:
             self._open[play.name] = brief
         self._by_task[brief.repository, brief.task_id] = play.name
         if brief.pull_request is not None:
-            self._by_pull.setdefault(brief.pull_request, set()).add(play.name)
+            self._by_pull.setdefault((brief.repository, brief.pull_request), set()).add(play.name)
 
     def forget_play(self, name: str) -> None:
         """It is gone."""
         old = self.plays.pop(name, None)
         self._open.pop(name, None)
+        if old is not None:
+            self._in_repository[old.repository] -= 1
         if old is not None and old.pull_request is not None:
-            self._by_pull.get(old.pull_request, set()).discard(name)
+            self._by_pull.get((old.repository, old.pull_request), set()).discard(name)
 
     def see_run(self, run: CodeRun, workspace: str) -> None:
         """Remember `run` as it is now; finished ones are forgotten."""
@@ -105,21 +111,31 @@ class View:
         """The unfinished run a job belongs to."""
         return self._by_job.get(job)
 
-    def plays_of_task(self, task_id: int) -> list[str]:
-        """Unfinished plays of that task."""
-        return [play.name for play in self._open.values() if play.task_id == task_id]
+    def open_plays(self, repository: str | None = None) -> list[PlayBrief]:
+        """Unfinished plays, of one repository or of all."""
+        return [play for play in self._open.values() if repository is None or play.repository == repository]
 
-    def plays_of_pull(self, number: int) -> list[str]:
-        """Unfinished plays bound to that pull request."""
-        return sorted(name for name in self._by_pull.get(number, ()) if name in self._open)
+    def is_played(self, repository: str) -> bool:
+        """Whether there is or was a play of that repository (canonical id)."""
+        return self._in_repository[repository] > 0
 
-    def plays_into(self, branch: str) -> list[str]:
-        """Unfinished plays whose pull request is to be merged into that branch."""
-        return [play.name for play in self._open.values() if play.pull_request is not None and play.base_branch == branch]
+    def plays_of_task(self, repository: str, task_id: int) -> list[str]:
+        """Unfinished plays of that task of a repository."""
+        return [play.name for play in self.open_plays(repository) if play.task_id == task_id]
 
-    def unbound(self) -> list[str]:
-        """Plays under way that know no pull request yet."""
-        return [play.name for play in self._open.values() if play.pull_request is None and play.phase is not PlayPhase.PENDING]
+    def plays_of_pull(self, repository: str, number: int) -> list[str]:
+        """Unfinished plays bound to that pull request of a repository."""
+        return sorted(name for name in self._by_pull.get((repository, number), ()) if name in self._open)
+
+    def plays_into(self, repository: str, branch: str) -> list[str]:
+        """Unfinished plays whose pull request is to be merged into that branch of a repository."""
+        bound = (play for play in self.open_plays(repository) if play.pull_request is not None)
+        return [play.name for play in bound if play.base_branch == branch]
+
+    def unbound(self, repository: str) -> list[str]:
+        """Plays of a repository that are under way and know no pull request yet."""
+        free = (play for play in self.open_plays(repository) if play.pull_request is None)
+        return [play.name for play in free if play.phase is not PlayPhase.PENDING]
 
     def play_of_task(self, repository: str, task_id: int) -> PlayBrief | None:
         """The Play of a task of a repository."""

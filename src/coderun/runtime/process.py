@@ -93,6 +93,21 @@ class ProcessRuntime:
         except OSError as error:
             raise UnavailableError(f"cannot prepare run {plan.job} in {run.path}: {error}") from error
 
+    async def renew_token(self, job: str, token: str) -> None:
+        """Put the token in the run folder where another one is; nothing happens where there is no token.
+
+        Raises:
+            UnavailableError: the disk did not take it.
+        """
+        run = self._state.run(job)
+        try:
+            if run.token.read_text(encoding="utf-8") != token:
+                write_whole(run.token, token.encode())
+        except FileNotFoundError:
+            return
+        except (OSError, UnicodeDecodeError) as error:
+            raise UnavailableError(f"cannot renew the token of run {job} in {run.path}: {error}") from error
+
     async def start(self, plan: RunPlan) -> None:
         """Start the job's supervisor, unless one was ever started that came to its work; which one does, its lock decides.
 

@@ -47,6 +47,13 @@ class Runtime(Protocol):
         """Start the job, unless it was ever started. Raises `UnavailableError` when it could not be asked for."""
         ...
 
+    async def renew_token(self, job: str, token: str) -> None:
+        """Put `token` in the place of a job's token where it is another one; nothing happens where nothing of the job is there.
+
+        What reads the token sees the old one or the new one, never a part. Raises `UnavailableError`.
+        """
+        ...
+
     async def observe(self, job: str) -> Observation:
         """Look at a job."""
         ...

@@ -13,8 +13,7 @@ from tests.contracts.store_contract import START, SettableClock
 from tests.integration.reconcile.test_coderun import JOB, finished_run, fresh_reconciler
 
 from coderun.app.controller import Controller
-from coderun.events.local import LocalEvent
-from coderun.forge.protocol import Forge
+from coderun.forge.protocol import Forges
 from coderun.model.coderun import CodeRun
 from coderun.model.roster import Roster
 from coderun.reconcile.play import PlayReconciler, PlaySettings
@@ -28,13 +27,8 @@ from coderun.store.sqlite import SqliteStore
 class Nothing:
     """A forge on which nothing happens and nothing is to be checked."""
 
-    async def revision(self) -> int:
-        return 0
-
-    async def events_after(self, after: int, limit: int) -> list[LocalEvent]:
-        assert after >= 0
-        assert limit > 0
-        return []
+    async def take_in(self) -> bool:
+        return False
 
     async def reconcile(self, name: str) -> Again:
         assert name
@@ -60,20 +54,18 @@ async def test_a_run_whose_time_passed_while_nobody_controlled_is_removed_by_the
     clock.now = START + timedelta(days=30)
     runtime = ProcessRuntime(state.path, argv=("no-supervisor-is-started-here",), environment={})
     hours = itertools.count(step=3600.0)  # each look at this clock is an hour later, so that every timer rings at once
-    forge = cast("Forge", object())  # there is no Play that could ask it
+    forges = cast("Forges", object())  # there is no Play that could ask it
     view, settings = View(), PlaySettings(pipelines={}, roster=Roster(agents={}))
     controller = Controller(
         store=store,
         runtime=runtime,
-        plays=PlayReconciler(store=store, forge=forge, view=view, settings=settings, clock=clock),
+        plays=PlayReconciler(store=store, forges=forges, view=view, settings=settings, clock=clock),
         runs=fresh_reconciler(store, state, clock),
         view=view,
         source=Nothing(),
         checks=Nothing(),
-        tasks=None,
         wakes=one_wake,
         workspace_of=no_workspace,
-        repository="/srv/demo",
         clock=clock,
         monotonic=lambda: next(hours),
         jitter=lambda: 0.5,

@@ -60,7 +60,7 @@ def coderun(shop: Place) -> Coderun:
 async def _fill(place: Place) -> None:
     around = Surroundings(cwd=place.repository, home=place.home, environment={**os.environ, **place.environment})
     async with open_local(place.repository, create=True, around=around) as system:
-        place.git("push", "--quiet", str(system.forge.repository), "feature/task-1-implementation")
+        place.git("push", "--quiet", system.hosting.place, "feature/task-1-implementation")
         new = NewPullRequest(
             title=HOSTILE, body=HOSTILE, head_branch="feature/task-1-implementation", base_branch="main", labels=("task-1",)
         )

@@ -57,6 +57,7 @@ def lookup(data: Any, path: str) -> bool:
         ("pr list", "json"),
         ("pr show 1", "yaml"),
         ("pr checks 1", "json"),
+        ("events list", "json"),
         ("doctor", "json"),
     ],
 )

@@ -9,7 +9,7 @@ from tests.contracts.runtime_contract import plan
 from tests.contracts.store_contract import START, SettableClock, run
 
 from coderun.model.coderun import CodeRun, CodeRunStatus, RunPhase
-from coderun.model.roster import Roster
+from coderun.model.roster import Agent, Roster
 from coderun.plan.order import ForgeRef
 from coderun.plan.settings import RunSettings
 from coderun.reconcile.coderun import CodeRunReconciler
@@ -26,8 +26,8 @@ ENDED = CodeRunStatus(phase=RunPhase.SUCCEEDED, work_completed=True, attempt=1, 
 class NoTokens:
     """Nothing starts here, so nothing needs a token."""
 
-    async def issue(self, login: str, run: str) -> str:
-        raise AssertionError(f"a token was asked for by {login} for {run}")
+    async def issue(self, run: CodeRun, agent: Agent) -> str:
+        raise AssertionError(f"a token was asked for by {agent.login} for {run.name}")
 
     async def revoke(self, run: str) -> None: ...
 
@@ -77,4 +77,18 @@ async def test_a_finished_run_without_an_end_of_its_time_is_kept(tmp_path: Path)
     clock.now = START + timedelta(days=5000)
     assert await fresh_reconciler(store, state, clock).reconcile(kept.name) == NOT_AGAIN
     assert state.run(JOB).path.is_dir()
+    await store.close()
+
+
+@pytest.mark.lesson(39)
+async def test_what_another_controller_has_finished_is_left_alone(tmp_path: Path) -> None:
+    clock, state = SettableClock(), StateFolder.at(tmp_path / "state")
+    store = SqliteStore.open(tmp_path / "state.db", clock=clock)
+    kept = await finished_run(store, state, kept=timedelta(days=1))
+    foreign = CodeRunStatus(phase=RunPhase.SUCCEEDED, job_name=JOB, expire_at=START)
+    left = await store.update_status(replace(kept, status=foreign))
+    clock.now = START + timedelta(days=2)
+    assert await fresh_reconciler(store, state, clock).reconcile(kept.name) == NOT_AGAIN
+    assert state.run(JOB).path.is_dir()
+    assert await store.get(CodeRun, kept.name) == left
     await store.close()

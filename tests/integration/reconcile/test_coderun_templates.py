@@ -8,6 +8,7 @@ import pytest
 from tests.unit.plan.samples import EVERYBODY, FORGE, MINIMAL, minimal_run, with_users
 
 from coderun.model.coderun import CodeRun, RunPhase
+from coderun.model.roster import Agent
 from coderun.plan.order import RunPlan
 from coderun.plan.settings import RunSettings
 from coderun.reconcile.coderun import CodeRunReconciler
@@ -33,6 +34,9 @@ class Jobs:
     async def start(self, plan: RunPlan) -> None:
         self.state = JobState.RUNNING
 
+    async def renew_token(self, job: str, token: str) -> None:
+        assert (self.state, token) == (JobState.RUNNING, "token"), job
+
     async def observe(self, job: str) -> Observation:
         return Observation(state=self.state)
 
@@ -56,8 +60,9 @@ class Tokens:
     def __init__(self) -> None:
         self.valid: set[str] = set()
 
-    async def issue(self, login: str, run: str) -> str:
-        self.valid.add(run)
+    async def issue(self, run: CodeRun, agent: Agent) -> str:
+        assert agent.name
+        self.valid.add(run.name)
         return "token"
 
     async def revoke(self, run: str) -> None:

@@ -55,5 +55,11 @@ async def successor(state: StateFolder) -> AsyncIterator[MakeRuntime]:
 
 
 @pytest.fixture
+def token_of(state: StateFolder) -> Callable[[str], str]:
+    """Reads a job's token where its agent reads it."""
+    return lambda job: state.run(job).token.read_text(encoding="utf-8")
+
+
+@pytest.fixture
 def runtime(successor: MakeRuntime) -> ProcessRuntime:
     return successor()

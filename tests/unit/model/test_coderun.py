@@ -52,3 +52,16 @@ def test_an_empty_phase_of_the_existing_system_is_pending_and_another_word_is_re
     assert msgspec.json.decode(b'{"phase": ""}', type=CodeRunStatus).phase is RunPhase.PENDING
     with pytest.raises(msgspec.ValidationError, match="Invalid enum value 'Done'"):
         msgspec.json.decode(b'{"phase": "Done"}', type=CodeRunStatus)
+
+
+@pytest.mark.parametrize(
+    ("status", "finished"),
+    [
+        (CodeRunStatus(), False),
+        (CodeRunStatus(work_completed=True), True),
+        (CodeRunStatus(phase=RunPhase.SUCCEEDED), True),
+        (CodeRunStatus(phase=RunPhase.RUNNING), False),
+    ],
+)
+def test_a_status_is_finished_by_its_phase_or_by_its_word(status: CodeRunStatus, finished: bool) -> None:
+    assert status.is_finished is finished

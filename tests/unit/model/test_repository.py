@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coderun.model.errors import ConfigError
-from coderun.model.repository import RepositoryId, parse_repository
+from coderun.model.repository import RepositoryId, canonical, parse_repository
 
 ACME = RepositoryId(host="github.com", owner="acme", name="my.repo")
 
@@ -119,3 +119,11 @@ def test_any_text_is_a_repository_or_refused(text: str) -> None:
     except ConfigError:
         return
     assert parse_repository(str(found)) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "id_"),
+    [("Acme/Shop.git", "github.com/acme/shop"), ("/srv//shop/", "/srv/shop"), ("what is this?", "what is this?")],
+)
+def test_whatever_is_written_for_a_repository_has_a_text_to_compare(text: str, id_: str) -> None:
+    assert canonical(text) == id_

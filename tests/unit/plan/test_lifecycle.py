@@ -127,3 +127,12 @@ def test_a_report_counts_even_when_a_cancel_came_too_late() -> None:
     report = RunReport(phase=RunPhase.SUCCEEDED, outcome=RunOutcome(terminal_reason="Completed"))
     decided = step(run(STARTED, cancel="too late"), JobView(state="finished", report=report))
     assert decided.status.phase is RunPhase.SUCCEEDED
+
+
+@pytest.mark.lesson(39)
+def test_a_run_that_another_controller_began_is_lost_and_not_begun_a_second_time() -> None:
+    decided = step(run(CodeRunStatus(phase=RunPhase.RUNNING, job_name="code-ns-r-0a1b2c3d-t1-v1")))
+    assert (decided.status.phase, decided.status.work_completed, reason(decided)) == (RunPhase.FAILED, True, "JobLost")
+    assert decided.step is Step.NOTHING
+    assert "code-ns-r-0a1b2c3d-t1-v1" in decided.status.message
+    assert "job unknown" in step(run(CodeRunStatus(phase=RunPhase.RUNNING))).status.message

@@ -21,10 +21,11 @@ def play(
     depends_on: tuple[int, ...] = (),
     paused: bool = False,
     pull: int | None = None,
+    repository: str = "/r",
 ) -> Play:
     return Play(
-        metadata=ObjectMeta(name=f"play-{task}"),
-        spec=PlaySpec(task_id=task, repository_url="/r", priority=priority, depends_on=depends_on, paused=paused),
+        metadata=ObjectMeta(name=f"play-{task}" if repository == "/r" else f"other-{task}"),
+        spec=PlaySpec(task_id=task, repository_url=repository, priority=priority, depends_on=depends_on, paused=paused),
         status=PlayStatus(phase=phase, pull_request=PullRequestRef(number=pull) if pull else None),
     )
 
@@ -90,12 +91,32 @@ def test_a_dependency_is_met_only_by_a_play_that_succeeded() -> None:
 
 def test_a_pull_request_leads_to_the_open_plays_bound_to_it() -> None:
     view = seen(play(1, PlayPhase.RUNNING, pull=7), play(2, PlayPhase.SUCCEEDED, pull=8), play(3, PlayPhase.RUNNING))
-    assert view.plays_of_pull(7) == ["play-1"]
-    assert view.plays_of_pull(8) == []
-    assert view.unbound() == ["play-3"]
+    assert view.plays_of_pull("/r", 7) == ["play-1"]
+    assert view.plays_of_pull("/r", 8) == []
+    assert view.unbound("/r") == ["play-3"]
     view.see_play(play(1, PlayPhase.RUNNING, pull=9))
-    assert view.plays_of_pull(7) == []
-    assert view.plays_of_pull(9) == ["play-1"]
+    assert view.plays_of_pull("/r", 7) == []
+    assert view.plays_of_pull("/r", 9) == ["play-1"]
+
+
+@pytest.mark.lesson(41)
+def test_equal_numbers_of_two_repositories_are_two_things_and_two_spellings_of_one_repository_are_one() -> None:
+    running = PlayPhase.RUNNING
+    view = seen(play(1, running, pull=7), play(1, running, pull=7, repository="https://github.com/Acme/Shop.git"))
+    for repository, name in (("/r", "play-1"), ("github.com/acme/shop", "other-1")):
+        assert view.plays_of_pull(repository, 7) == [name]
+        assert view.plays_of_task(repository, 1) == [name]
+        assert view.plays_into(repository, "main") == [name]
+        assert [each.name for each in view.open_plays(repository)] == [name]
+    assert len(view.open_plays()) == 2
+    assert view.plays_of_pull("github.com/acme/other", 7) == []
+    view.see_play(play(2, running, repository="Acme/Shop"))
+    assert view.unbound("github.com/acme/shop") == ["other-2"]
+    assert view.unbound("/r") == []
+    view.see_play(play(3, depends_on=(1,), repository="git@github.com:acme/shop.git"))
+    assert view.unmet(view.plays["other-3"]) == (1,)
+    view.see_play(play(1, PlayPhase.SUCCEEDED, pull=7, repository="acme/shop"))
+    assert view.unmet(view.plays["other-3"]) == ()
 
 
 def runs(*all_runs: CodeRun) -> View:

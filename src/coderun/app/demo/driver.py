@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from coderun.app.follow import as_controller, follow_plays
-from coderun.app.local import LocalSystem, Surroundings, open_local
+from coderun.app.local import LocalSystem, Surroundings, local_forge, open_local
 from coderun.app.places import Answer, ask_git
 from coderun.app.request import PlayRequest, request_plays
 from coderun.model.coderun import CodeRun, RunPhase
@@ -133,7 +133,7 @@ async def _is_testing(system: LocalSystem, play: Play) -> bool:
 def _push(system: LocalSystem, folder: Path, environment: dict[str, str]) -> None:
     branch = f"feature/task-{PUSHED_TASK}-implementation"
     clone = folder / "person"
-    _git(folder, environment, "clone", "--quiet", "--branch", branch, str(system.forge.repository), str(clone))
+    _git(folder, environment, "clone", "--quiet", "--branch", branch, str(local_forge(system).repository), str(clone))
     readme = clone / "README.md"
     readme.write_text(readme.read_text(encoding="utf-8") + "\nPrices can be read from text: `shop.prices`.\n", encoding="utf-8")
     _git(clone, environment, *_PERSON, "commit", "--quiet", "-am", "Mention prices in the README")
@@ -169,7 +169,7 @@ def _check_merged(system: LocalSystem, folder: Path, environment: dict[str, str]
     import subprocess  # noqa: PLC0415 - only here, for the repository's own programs
 
     clone = folder / "merged"
-    _git(folder, environment, "clone", "--quiet", "--branch", "main", str(system.forge.repository), str(clone))
+    _git(folder, environment, "clone", "--quiet", "--branch", "main", str(local_forge(system).repository), str(clone))
     failed: list[str] = []
     for name, argv in (("lint", ["lint.py"]), ("tests", ["-m", "unittest", "discover", "-s", "tests"])):
         done = subprocess.run([sys.executable, *argv], cwd=clone, env=environment, capture_output=True, check=False)

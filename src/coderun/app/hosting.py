@@ -1,0 +1,59 @@
+"""Where the pull requests of a system are, as the assembly needs it: one hosting for each `forge.type` of `coderun.yaml`."""
+
+from typing import Protocol
+
+import msgspec
+
+from coderun.app.controller import CheckRunner, EventSource, Lookout, Repair, TaskList
+from coderun.forge.protocol import Forge, Forges
+from coderun.plan.order import ForgeRef
+from coderun.reconcile.coderun import Tokens
+from coderun.store.protocol import Store
+
+
+class ForgeParts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a controller is given of a forge.
+
+    Attributes:
+        ref: Where runs find it.
+        checks: Who runs the checks, None where the forge does.
+        tasks: Who writes back what is done, None where nobody does.
+        lookout: Who looks at the forge unasked, None where its events cannot be lost.
+        repair: Who finds deliveries that were lost on the way, None where none can be.
+    """
+
+    ref: ForgeRef
+    forges: Forges
+    tokens: Tokens
+    source: EventSource
+    checks: CheckRunner | None = None
+    tasks: TaskList | None = None
+    lookout: Lookout | None = None
+    repair: Repair | None = None
+
+
+class Hosting(Protocol):
+    """The forge of a system."""
+
+    @property
+    def forge(self) -> Forge:
+        """The repository's forge, as the person or App that commands act as."""
+        ...
+
+    @property
+    def place(self) -> str:
+        """Where people find it: a folder that git can clone, or a URL."""
+        ...
+
+    @property
+    def repository(self) -> str:
+        """What plays name their repository: a path or a URL."""
+        ...
+
+    def parts(self, store: Store) -> ForgeParts:
+        """The parts for one controller, over this store."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of it."""
+        ...

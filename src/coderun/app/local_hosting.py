@@ -1,0 +1,171 @@
+"""The local forge as a hosting: its events, tokens, checks and task list for the controller. Nothing here decides."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from coderun.app.checks import CheckCommand, LocalChecks
+from coderun.app.configuration import Configuration
+from coderun.app.hosting import ForgeParts
+from coderun.app.writeback import TaskWriter
+from coderun.events.local import PREFIX, LocalEvent, event_number, to_delivery
+from coderun.forge.local.forge import LocalForge
+from coderun.forge.protocol import Forge
+from coderun.model.coderun import CodeRun
+from coderun.model.repository import canonical
+from coderun.model.roster import Agent
+from coderun.plan.order import ForgeRef
+from coderun.store.protocol import Inbox, Store
+
+EVENT_BATCH: Final = 200
+
+
+class LocalTokens:
+    """Tokens of the local forge, for the CodeRun reconciler. They last until they are revoked."""
+
+    def __init__(self, forge: LocalForge) -> None:
+        self._forge = forge
+        self._known: dict[str, str] = {}
+
+    async def issue(self, run: CodeRun, agent: Agent) -> str:
+        """A token that acts as `agent` until the run's tokens are revoked; the same one while this process remembers it."""
+        if run.name not in self._known:
+            self._known[run.name] = await self._forge.issue_token(agent.login, run.name)
+        return self._known[run.name]
+
+    async def revoke(self, run: str) -> None:
+        """End all tokens of a run."""
+        self._known.pop(run, None)
+        await self._forge.revoke_token(run)
+
+
+class LocalForges:
+    """The one forge there is, whatever a play calls its repository."""
+
+    def __init__(self, forge: LocalForge) -> None:
+        self._forge = forge
+
+    async def of(self, repository_url: str) -> Forge:  # noqa: ARG002 - there is one
+        """The local forge."""
+        return self._forge
+
+
+class LocalSource:
+    """The local forge's durable log of events, as deliveries of the inbox."""
+
+    def __init__(self, forge: LocalForge, inbox: Inbox, repository: str) -> None:
+        self._forge = forge
+        self._inbox = inbox
+        self._repository = canonical(repository)
+        self._seen = -1
+
+    async def take_in(self) -> bool:
+        """Put the events since the newest delivery into the inbox; one cheap query where there are none."""
+        revision = await self._forge.revision()
+        if revision == self._seen:
+            return False
+        after = event_number(await self._inbox.last_delivery(PREFIX))
+        while events := await self._events_after(after):
+            await self._inbox.put_deliveries(to_delivery(event, self._repository) for event in events)
+            after = events[-1].id
+        self._seen = revision
+        return True
+
+    async def _events_after(self, after: int) -> list[LocalEvent]:
+        return [
+            LocalEvent(
+                id=event.id,
+                at=event.at,
+                event=event.name,
+                number=event.pull,
+                branch=event.ref.removeprefix("refs/heads/"),
+                head_sha=event.head_sha,
+                actor=event.actor,
+                detail=event.detail,
+            )
+            for event in await self._forge.events_after(after, EVENT_BATCH)
+        ]
+
+
+class LocalHosting:
+    """The local forge of one repository; `environment` is all that checks see of the caller's."""
+
+    def __init__(
+        self,
+        *,
+        forge: LocalForge,
+        repository: Path,
+        state: Path,
+        configuration: Configuration,
+        base_branch: str,
+        environment: Mapping[str, str],
+        check_environment: Mapping[str, str],
+        clock: Callable[[], datetime],
+    ) -> None:
+        self.forge = forge
+        self._repository = repository
+        self._state = state
+        self._configuration = configuration
+        self._base_branch = base_branch
+        self._environment = environment
+        self._check_environment = check_environment
+        self._clock = clock
+
+    @property
+    def place(self) -> str:
+        """The bare repository."""
+        return str(self.forge.repository)
+
+    @property
+    def repository(self) -> str:
+        """The path of the user's repository."""
+        return str(self._repository)
+
+    def parts(self, store: Store) -> ForgeParts:
+        """The parts for one controller."""
+        return ForgeParts(
+            ref=ForgeRef(kind="local", location=str(self.forge.folder), repository=str(self.forge.repository)),
+            forges=LocalForges(self.forge),
+            tokens=LocalTokens(self.forge),
+            source=LocalSource(self.forge, store, self.repository),
+            checks=self._make_checks(),
+            tasks=self._make_task_list(store),
+        )
+
+    async def close(self) -> None:
+        """Close the forge."""
+        self.forge.close()
+
+    def _make_checks(self) -> LocalChecks:
+        folder = self._state / "checks"
+        folder.mkdir(parents=True, exist_ok=True)
+        return LocalChecks(
+            forge=self.forge,
+            commands=check_commands(self._configuration),
+            git_dir=self.forge.repository,
+            folder=folder,
+            environment=self._check_environment,
+        )
+
+    def _make_task_list(self, store: Store) -> TaskWriter | None:
+        settings = self._configuration.config.tasks
+        if not settings.write_back:
+            return None
+        return TaskWriter(
+            store=store,
+            repository=self.forge.repository,
+            branch=self._base_branch,
+            file=settings.file,
+            tag=settings.tag,
+            folder=self._state / "tasks",
+            environment=self._environment,
+        )
+
+
+def check_commands(configuration: Configuration) -> tuple[CheckCommand, ...]:
+    """The checks of `coderun.yaml`."""
+    return tuple(
+        CheckCommand(name=check.name, argv=check.command, required=check.required, timeout=check.timeout_seconds)
+        for check in configuration.config.checks
+    )

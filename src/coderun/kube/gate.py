@@ -1,0 +1,58 @@
+"""The gate that all writes of a leader pass: shut, it lets nothing through and gives up what is under way.
+
+A leader may write only until a moment that its last renewal has bought. The moment is looked at when a write begins and once
+more when it has its connection, so that a process that slept through its lease writes nothing when it wakes.
+"""
+
+import asyncio
+import math
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from coderun.kube.errors import NotLeadingError
+
+
+class Gate:
+    """Open until a moment of the monotonic `clock`; shut at first."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._until = -math.inf
+        self._under_way: set[asyncio.Timeout] = set()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a write may begin now."""
+        return self._clock() < self._until
+
+    def open_until(self, moment: float) -> None:
+        """Let writes through until then."""
+        self._until = moment
+
+    def shut(self) -> None:
+        """Let nothing through any more; writes under way end at once with `NotLeadingError`."""
+        self._until = -math.inf
+        for limit in self._under_way:
+            limit.reschedule(asyncio.get_running_loop().time())
+
+    def check(self) -> None:
+        """Raise `NotLeadingError` where a write may not begin."""
+        if not self.is_open:
+            raise NotLeadingError("nothing was written: this process is not the leader (any more)")
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[None]:
+        """Around one write. Raises `NotLeadingError` where the gate is shut, or is shut meanwhile: it may have arrived then."""
+        self.check()
+        limit = asyncio.timeout(None)
+        try:
+            async with limit:
+                self._under_way.add(limit)
+                try:
+                    yield
+                finally:
+                    self._under_way.discard(limit)
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            raise NotLeadingError("a write was given up: this process is not the leader any more") from error

@@ -1,0 +1,52 @@
+"""What the controller of a cluster is told, and what is said of a mistake in it."""
+
+import pytest
+
+from coderun.model.cluster import AccessMode, ClusterConfig, parse_cluster_config
+from coderun.model.config import parse_roster
+from coderun.model.errors import ConfigError
+
+ROSTER = parse_roster("agents: {rex: {role: implementation, githubApp: 5DLabs-Rex}}", name="roster.yaml")
+
+
+def parse(text: str) -> ClusterConfig:
+    return parse_cluster_config(text, packaged=ROSTER, name="coderun.yaml")
+
+
+def test_a_cluster_is_told_how_runs_look_beside_what_any_repository_says() -> None:
+    config = parse(
+        """
+        agents: {rex: {model: opus}}
+        cluster:
+          image: registry.example/agent:1
+          requests: {cpu: "2", memory: 1.5Gi}
+          login: [{name: ANTHROPIC_API_KEY, secretName: models, secretKey: anthropic}]
+        workspaces: {size: 20Gi, accessMode: ReadWriteOncePod, adoptLegacy: true}
+        """
+    )
+    assert config.roster(ROSTER).agents["rex"].model == "opus"
+    assert (config.cluster.image, config.cluster.requests["memory"], config.cluster.user) == (
+        "registry.example/agent:1",
+        "1.5Gi",
+        1000,
+    )
+    assert config.cluster.login[0].secret_key == "anthropic"
+    assert (config.workspaces.access_mode, config.workspaces.adopt_legacy) == (AccessMode.ONE_POD, True)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "coderun.yaml:1:1: 'cluster' is missing; write `cluster: …`"),
+        ("cluster: {}", "coderun.yaml:1:10: cluster: 'image' is missing; write `image: …`"),
+        ("cluster: {image: ''}", "cluster.image"),
+        ("cluster: {image: a, imag: b}", "cluster.imag: unknown key; did you mean 'image'?"),
+        ("cluster: {image: a}\nworkspaces: {size: large}", "workspaces.size"),
+        ("cluster: {image: a}\nworkspaces: {accessMode: ReadOnly}", "workspaces.accessMode: 'ReadOnly' is not known"),
+        ("cluster: {image: a}\nservice: A B", "service: 'A B' is no DNS label"),
+    ],
+)
+def test_a_mistake_is_reported_with_its_place(text: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(text)
+    assert message in str(caught.value)
