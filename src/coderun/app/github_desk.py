@@ -6,23 +6,32 @@ Opens the connections of those two; private keys go from `github_keys` into `App
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from datetime import datetime
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+from uuid import uuid4
 
 from coderun.app.github_keys import AppKeys
 from coderun.app.github_place import GitHubPlace
 from coderun.app.github_setup import Made
 from coderun.forge.github import affairs
 from coderun.forge.github.affairs import Anonymous, AppAffairs
-from coderun.forge.github.auth import AppCredential, AppInstallations, AppKey, PersonalToken
+from coderun.forge.github.auth import AppCredential, AppInstallations, AppKey, PersonalToken, person_login
 from coderun.forge.github.client import Client, open_session
 from coderun.model.errors import ConfigError
+
+if TYPE_CHECKING:
+    from aiohttp import ClientSession
+
+_PING_PATIENCE: Final = 5.0
 
 
 class Desk:
     """Asks GitHub about one repository and the Apps on it. `clock` gives the time with a zone."""
 
-    def __init__(self, nobody: Client, place: GitHubPlace, clock: Callable[[], datetime]) -> None:
+    def __init__(self, session: "ClientSession", place: GitHubPlace, clock: Callable[[], datetime]) -> None:
         self.place = place
-        self.nobody = nobody
+        self.nobody = Client(session, Anonymous(), base_url=place.host.api)
+        self._session = session
         self._clock = clock
 
     def as_app(self, keys: AppKeys) -> Client:
@@ -61,6 +70,16 @@ class Desk:
         """See `GitHubDesk`."""
         await AppAffairs(self.as_app(keys)).set_hook(url, secret)
 
+    async def login(self, token: str) -> str:
+        """Whose personal token this is."""
+        return await person_login(self.as_person(token))
+
+    async def ping(self, url: str, secret: str) -> None:
+        """Send a signed ping to a webhook's address. Raises what it answers, and `ForgeUnavailableError` where nobody does."""
+        parts = urlsplit(url)
+        there = Client(self._session, Anonymous(), base_url=f"{parts.scheme}://{parts.netloc}", patience=_PING_PATIENCE)
+        await affairs.ping(there, url, secret, guid=str(uuid4()))
+
     async def owner_is_organization(self) -> bool:
         """Whether the repository belongs to an organisation, whose Apps then must be its own.
 
@@ -80,4 +99,4 @@ class Desk:
 async def open_desk(place: GitHubPlace, *, clock: Callable[[], datetime]) -> AsyncIterator[Desk]:
     """A desk with its connections, closed at the end."""
     async with open_session() as session:
-        yield Desk(Client(session, Anonymous(), base_url=place.host.api), place, clock)
+        yield Desk(session, place, clock)

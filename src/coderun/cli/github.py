@@ -4,12 +4,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from coderun.cli.terminal import Exit, RepoOption, folder_of, run_async, safe, say
+from coderun.cli.terminal import Exit, Output, OutputOption, RepoOption, folder_of, run_async, safe, say, to_text
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from coderun.app.configuration import Configuration
+    from coderun.app.doctor import Finding
     from coderun.app.github_desk import Desk
     from coderun.app.github_place import GitHubPlace
     from coderun.app.github_setup import Setup, Wanted
@@ -67,7 +69,9 @@ def setup(
         from coderun.app.github_setup import Setup, plan_apps
         from coderun.app.github_setup import manual as by_hand
         from coderun.app.local import now
+        from coderun.app.logs import log_to_stderr
 
+        log_to_stderr()
         async with open_desk(place, clock=now) as desk:
             owner = organization or ("" if user else await _owner(desk, place))
             wanted = plan_apps(
@@ -168,3 +172,55 @@ def _tell_next(wanted: "list[Wanted]", place: "GitHubPlace", folder: "Path", con
     for line in config_lines(keys, place, configuration.roster.agents):
         say(f"  {line}")
     say("then `coderun github check` looks at it all")
+
+
+@app.command("check", short_help="Look at everything on GitHub that a play needs.")
+def check(
+    agent: AgentOption = None,
+    ping: Annotated[bool, typer.Option("--ping/--no-ping", help="Send a signed ping to the webhook's address.")] = True,
+    url: UrlOption = "",
+    repository: RepositoryOption = "",
+    output: OutputOption = Output.TABLE,
+    repo: RepoOption = "",
+) -> None:
+    """Look at everything on GitHub that a play needs, and say what to click where it is not right.
+
+    Keys, logins, permissions, installations, webhook and its last deliveries, the repository, rules that would stop a push or a
+    merge. Exit code 0: nothing stands in the way; 1: something does; 5: GitHub does not answer.
+
+    Examples:
+        coderun github check
+        coderun github check --agent rex --no-ping
+        coderun github check -o json
+    """
+    from coderun.app.github_check import has_errors
+    from coderun.cli.doctor import print_findings
+
+    findings = run_async(_check(agent or (), url=url, repository=repository, repo=repo, ping=ping))
+    if output is Output.TABLE:
+        print_findings(findings)
+    elif output is Output.NAME:
+        for finding in findings:
+            say(safe(finding.name))
+    else:
+        say(to_text({"checks": findings}, output))
+    if has_errors(findings):
+        raise typer.Exit(Exit.FAILED)
+
+
+async def _check(agents: "Sequence[str]", *, url: str, repository: str, repo: str, ping: bool) -> "list[Finding]":
+    import os
+    from pathlib import Path
+
+    from coderun.app.github_check import check as look
+    from coderun.app.github_desk import open_desk
+    from coderun.app.github_keys import read_credentials
+    from coderun.app.local import now
+    from coderun.app.logs import log_nothing
+
+    configuration, place, _ = _look_around(repo, url, repository)
+    credentials = read_credentials(place.host, environ=os.environ, home=Path.home())
+    log_nothing()
+    async with open_desk(place, clock=now) as desk:
+        base = configuration.config.base_branch
+        return await look(configuration, credentials, desk, base=base, ping=ping, only=agents, now=now)

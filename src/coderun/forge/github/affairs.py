@@ -11,8 +11,9 @@ from urllib.parse import quote
 
 import msgspec
 
+from coderun.events.signature import HEADER, sign
 from coderun.forge.github.answers import GitHubRefusedError
-from coderun.forge.github.client import Client, decode
+from coderun.forge.github.client import Client, Request, decode
 from coderun.forge.github.shapes import Repository, Shape, User
 from coderun.model.errors import NotFoundError
 from coderun.model.repository import RepositoryId
@@ -105,8 +106,14 @@ class RepositoryView(Repository, frozen=True, kw_only=True):
     disabled: bool = False
     allow_merge_commit: bool | None = None
     allow_squash_merge: bool | None = None
-    allow_rebase_merge: bool | None = None
     permissions: Rights | None = None
+
+
+class BranchView(Shape, frozen=True, kw_only=True):
+    """A branch; `protected` is about classic protection and rulesets alike."""
+
+    name: str = ""
+    protected: bool = False
 
 
 class Demand(Shape, frozen=True, kw_only=True):
@@ -200,9 +207,9 @@ async def repository_view(client: Client, repository: RepositoryId) -> Repositor
     return await client.find(_path(repository), RepositoryView)
 
 
-async def has_branch(client: Client, repository: RepositoryId, branch: str) -> bool:
-    """Whether a branch is there."""
-    return await client.find(f"{_path(repository)}/branches/{quote(branch, safe='')}", msgspec.Raw) is not None
+async def branch_view(client: Client, repository: RepositoryId, branch: str) -> BranchView | None:
+    """A branch, None where there is none."""
+    return await client.find(f"{_path(repository)}/branches/{quote(branch, safe='')}", BranchView)
 
 
 async def rules_of(client: Client, repository: RepositoryId, branch: str) -> list[FullRule]:
@@ -211,6 +218,20 @@ async def rules_of(client: Client, repository: RepositoryId, branch: str) -> lis
         return await client.list(f"{_path(repository)}/rules/branches/{quote(branch, safe='')}", FullRule)
     except (NotFoundError, GitHubRefusedError):
         return []
+
+
+async def ping(client: Client, url: str, secret: str, *, guid: str) -> None:
+    """Send a `ping` event to a webhook's address, signed as GitHub signs. `client` is for the origin of `url`, as nobody.
+
+    Raises what an answer other than 2xx stands for.
+    """
+    payload = {"zen": "coderun github check", "hook_id": 0}
+    headers = {
+        HEADER: sign(msgspec.json.encode(payload), secret),
+        "X-GitHub-Event": "ping",
+        "X-GitHub-Delivery": guid,
+    }
+    await client.send(Request(method="POST", path=url, body=payload, headers=headers))
 
 
 def _path(repository: RepositoryId) -> str:

@@ -1,6 +1,7 @@
-"""`coderun github setup` as a person runs it: a page is served, GitHub sends the browser back, keys are kept."""
+"""`coderun github` as a person runs it: a page is served, GitHub sends the browser back, keys are kept."""
 
 import asyncio
+import json
 import os
 import re
 import signal
@@ -24,7 +25,8 @@ class Terminal:
         self.environment = {"PATH": os.environ["PATH"], "HOME": str(folder / "home"), "XDG_CONFIG_HOME": str(folder / "config")}
         self.keys = folder / "config/coderun/github" / github.url.removeprefix("http://").replace(":", "_")
         self.repository.mkdir()
-        self.git("init", "--quiet")
+        self.git("init", "--quiet", "--initial-branch=main")
+        self.git("-c", "user.name=a", "-c", "user.email=a@x", "commit", "--quiet", "--allow-empty", "--message=first")
 
     def git(self, *words: str) -> None:
         subprocess.run(["git", *words], cwd=self.repository, check=True)
@@ -49,8 +51,9 @@ class Terminal:
 @pytest.fixture
 async def terminal(tmp_path: Path) -> AsyncIterator[Terminal]:
     async with FakeGitHub(tmp_path / "github") as github:
-        await github.create_repo("acme/shop")
-        yield Terminal(tmp_path, github)
+        terminal = Terminal(tmp_path, github)
+        await github.create_repo("acme/shop", source=terminal.repository)
+        yield terminal
 
 
 async def address_of(process: asyncio.subprocess.Process) -> str:
@@ -149,3 +152,48 @@ async def test_coderun_yaml_names_the_repository(terminal: Terminal) -> None:
     code, out, _ = await terminal.run("setup", "--manual", "--user")
     assert code == 0
     assert "Homepage URL: https://ghes.example/acme/other\n" in out
+
+
+async def test_check_says_in_a_table_and_as_json_what_is_wrong_and_fails(terminal: Terminal) -> None:
+    words = ("check", "--url", terminal.github.url, "--repository", "acme/shop")
+    code, out, err = await terminal.run(*words)
+    assert (code, err) == (1, "")
+    assert re.search(r"rex: App +error +no key on this machine, and no personal token", out)
+    assert "→ coderun github setup --agent rex" in out
+    code, out, _ = await terminal.run(*words, "-o", "json")
+    assert code == 1
+    checks = json.loads(out)["checks"]
+    assert checks[0] == {
+        "name": "rex: App",
+        "state": "error",
+        "found": "no key on this machine, and no personal token",
+        "advice": "coderun github setup --agent rex",
+        "link": "",
+    }
+    code, out, _ = await terminal.run(*words, "-o", "name", "--agent", "tess")
+    assert (code, out) == (1, "tess: App\nrepository\n")
+
+
+async def test_check_succeeds_with_a_personal_token_that_sees_the_repository(terminal: Terminal) -> None:
+    terminal.github.add_collaborator("acme/shop", "ada", "admin")
+    terminal.environment["GH_ENTERPRISE_TOKEN"] = terminal.github.personal_token("ada")
+    code, out, err = await terminal.run("check", "--url", terminal.github.url, "--repository", "acme/shop")
+    assert (code, err) == (0, "")
+    assert "every agent acts as that one person" in " ".join(out.split())
+    assert terminal.environment["GH_ENTERPRISE_TOKEN"] not in out
+
+
+async def test_check_is_not_available_where_github_does_not_answer(terminal: Terminal) -> None:
+    terminal.environment["GH_ENTERPRISE_TOKEN"] = "ghp_x"
+    code, _, err = await terminal.run("check", "--url", "http://127.0.0.1:9", "--repository", "acme/shop")
+    assert code == 5
+    assert "no answer from GitHub" in err
+
+
+async def test_check_refuses_keys_that_others_can_read(terminal: Terminal) -> None:
+    terminal.keys.mkdir(parents=True)
+    (terminal.keys / "rex.json").write_text('{"appId": 1}')
+    (terminal.keys / "rex.json").chmod(0o644)
+    code, _, err = await terminal.run("check", "--url", terminal.github.url, "--repository", "acme/shop")
+    assert code == 2
+    assert "run: chmod 600" in err
