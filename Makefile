@@ -6,7 +6,7 @@ PYTEST := $(BIN)/python -m pytest
 RUN_STAMP := $(VENV)/.run-ready
 DEV_STAMP := $(VENV)/.dev-ready
 
-.PHONY: help demo test test-fast test-crash lint format bench lock wheel clean
+.PHONY: help demo test test-fast test-crash test-cluster lint format bench lock wheel clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -24,13 +24,18 @@ demo: $(RUN_STAMP) ## Show the main job end to end: three tasks, three agents, a
 
 test: $(DEV_STAMP) ## Run every tier of tests this machine can carry, and list those it could not
 	@$(MAKE) --no-print-directory lint
-	$(PYTEST) -n auto --dist worksteal tests
+	$(PYTEST) -n auto --dist worksteal --ignore tests/cluster tests
+	@$(MAKE) --no-print-directory test-cluster
 
 test-fast: $(DEV_STAMP) ## Run the tests without the slow ones, in under three minutes
 	$(PYTEST) -n auto --dist worksteal -m "not slow" tests
 
 test-crash: $(DEV_STAMP) ## Run the crash walks alone
 	$(PYTEST) -n auto --dist worksteal -m slow tests/acceptance
+
+test-cluster: $(DEV_STAMP) ## Run the tests on a real Kubernetes, which is built first (minutes, once a machine)
+	@$(BIN)/python -m tests.cluster.harness build || echo "going on with what there is"
+	$(PYTEST) -n auto --dist loadgroup tests/cluster
 
 lint: $(DEV_STAMP) ## Check style, types and who imports whom
 	@$(BIN)/ruff format --check .

@@ -1,6 +1,7 @@
 """Tiers of tests: what a machine cannot carry is left out loudly, or fails where `CODERUN_REQUIRE=all` says so."""
 
 import os
+import signal
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -10,6 +11,10 @@ import pytest
 hypothesis.settings.register_profile("default", deadline=None, derandomize=False)
 hypothesis.settings.register_profile("ci", deadline=None, max_examples=300, print_blob=True)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+# Started in the background of a script, tests inherit that Ctrl-C is ignored, and so would every command that they start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _LEFT_OUT = "tier left out: "
 SLOW_SECONDS = 900
@@ -33,7 +38,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         whole_plays = "acceptance" in item.path.parts and item.path.name != "test_way_to_merge.py"
         whole_forges = "fakegithub" in item.path.parts or item.path.name == "test_github_contract.py"
-        if whole_plays or whole_forges or item.get_closest_marker("claude") is not None:
+        clusters = "cluster" in item.path.parts
+        if whole_plays or whole_forges or clusters or item.get_closest_marker("claude") is not None:
             item.add_marker(pytest.mark.slow)
         if item.get_closest_marker("slow") is not None and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(SLOW_SECONDS))

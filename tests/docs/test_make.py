@@ -63,7 +63,11 @@ def test_make_test_runs_lint_and_every_tier() -> None:
     recipe = re.search(r"^test:.*\n((?:\t.*\n)+)", read("Makefile"), re.MULTILINE)
     assert recipe
     assert "lint" in recipe[1]
-    assert re.search(r"\$\(PYTEST\) -n auto --dist worksteal tests$", recipe[1], re.MULTILINE)
+    assert re.search(r"\$\(PYTEST\) -n auto --dist worksteal --ignore tests/cluster tests$", recipe[1], re.MULTILINE)
+    assert re.search(r"\$\(MAKE\) --no-print-directory test-cluster$", recipe[1], re.MULTILINE)
+    clusters = re.search(r"^test-cluster:.*\n((?:\t.*\n)+)", read("Makefile"), re.MULTILINE)
+    assert clusters
+    assert re.search(r"\$\(PYTEST\) -n auto --dist loadgroup tests/cluster$", clusters[1], re.MULTILINE)
     ci = read(".ci/run")
     assert "CODERUN_REQUIRE=all" in ci
     assert ci.rstrip().endswith("make test")

@@ -6,7 +6,7 @@ Opens the connections of those two; private keys go from `github_keys` into `App
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from datetime import datetime
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -19,19 +19,17 @@ from coderun.forge.github.auth import AppCredential, AppInstallations, AppKey, P
 from coderun.forge.github.client import Client, open_session
 from coderun.model.errors import ConfigError
 
-if TYPE_CHECKING:
-    from aiohttp import ClientSession
-
-_PING_PATIENCE: Final = 5.0
+_PATIENCE: Final = 8.0  # a person waits
 
 
 class Desk:
     """Asks GitHub about one repository and the Apps on it. `clock` gives the time with a zone."""
 
-    def __init__(self, session: "ClientSession", place: GitHubPlace, clock: Callable[[], datetime]) -> None:
+    def __init__(self, open_client: Callable[[str], Client], place: GitHubPlace, clock: Callable[[], datetime]) -> None:
+        """See the class; `open_client` makes a client that acts as nobody, for the base URL of an API."""
         self.place = place
-        self.nobody = Client(session, Anonymous(), base_url=place.host.api)
-        self._session = session
+        self.nobody = open_client(place.host.api)
+        self._open_client = open_client
         self._clock = clock
 
     def as_app(self, keys: AppKeys) -> Client:
@@ -77,7 +75,7 @@ class Desk:
     async def ping(self, url: str, secret: str) -> None:
         """Send a signed ping to a webhook's address. Raises what it answers, and `ForgeUnavailableError` where nobody does."""
         parts = urlsplit(url)
-        there = Client(self._session, Anonymous(), base_url=f"{parts.scheme}://{parts.netloc}", patience=_PING_PATIENCE)
+        there = self._open_client(f"{parts.scheme}://{parts.netloc}")
         await affairs.ping(there, url, secret, guid=str(uuid4()))
 
     async def owner_is_organization(self) -> bool:
@@ -99,4 +97,4 @@ class Desk:
 async def open_desk(place: GitHubPlace, *, clock: Callable[[], datetime]) -> AsyncIterator[Desk]:
     """A desk with its connections, closed at the end."""
     async with open_session() as session:
-        yield Desk(session, place, clock)
+        yield Desk(lambda url: Client(session, Anonymous(), base_url=url, patience=_PATIENCE), place, clock)

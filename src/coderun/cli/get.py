@@ -72,7 +72,7 @@ def _has_ended(each: Any) -> bool:
 async def _show_forge(system: "LocalSystem", output: Output) -> None:
     from coderun.model.pulls import PullState
 
-    pulls = await system.forge.list_pull_requests()
+    pulls = await (await system.hosting.open()).list_pull_requests()
     counts = {state.value: sum(pull.state is state for pull in pulls) for state in PullState}
     row = {"name": system.hosting.place, "base": system.base_branch, "state": str(system.state), **counts}
     show([row], output, columns=("name", "base", *counts), empty="", single=True)
@@ -98,9 +98,11 @@ def _play_row(play: Any) -> dict[str, Any]:
 
 
 def _run_row(run: Any) -> dict[str, Any]:
+    from coderun.model.meta import find_condition
     from coderun.model.names import LABEL_AGENT
+    from coderun.plan.lifecycle import READY
 
-    condition = run.status.conditions[0] if run.status.conditions else None
+    condition = find_condition(run.status.conditions, READY)
     return {
         "name": run.name,
         "agent": run.metadata.labels.get(LABEL_AGENT, "-"),

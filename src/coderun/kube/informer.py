@@ -52,6 +52,7 @@ class Informer(Generic[T]):
     Attributes:
         synced: Set when everything has been listed for the first time.
         error: The last trouble in words, "" while all is well.
+        version: The resourceVersion up to which news have been heard.
     """
 
     def __init__(
@@ -80,7 +81,7 @@ class Informer(Generic[T]):
         self._indexes: dict[str, dict[str, set[str]]] = {name: {} for name in indexes}
         self._gone: dict[str, str] = {}
         self._listeners: list[Callable[[str, bool], None]] = []
-        self._version = ""
+        self.version = ""
         self._failures = 0
         self.resource = resource
         self.namespace = namespace
@@ -128,11 +129,11 @@ class Informer(Generic[T]):
         """Keep the cache until cancelled."""
         while True:
             try:
-                if not self._version:
+                if not self.version:
                     await self._list()
                 await self._watch()
             except ExpiredError:
-                self._version = ""
+                self.version = ""
                 pause = self._pause() if self._failures else 0.0
                 self._failures += 1
             except CoderunError as error:
@@ -175,7 +176,7 @@ class Informer(Generic[T]):
                 break
         self.lists += 1
         self._replace(listed, version)
-        self._version = version
+        self.version = version
         self._is_well()
         self.synced.set()
 
@@ -189,17 +190,17 @@ class Informer(Generic[T]):
 
     async def _watch(self) -> None:
         seconds = int(self._timings.watch * (1.0 + self._jitter()))
-        start, before = self._clock(), self._version
+        start, before = self._clock(), self.version
         async with self._api.watch(
             self.resource,
             self.namespace,
-            since=self._version,
+            since=self.version,
             labels=self._labels,
             seconds=max(1, seconds),
             silence=self._timings.silence,
         ) as chunks:
             await self._follow(chunks)
-        if self._version == before and self._clock() - start < 1.0:
+        if self.version == before and self._clock() - start < 1.0:
             raise ClusterUnavailableError(f"the watch of {self.resource.kind}s ended at once")
 
     async def _follow(self, chunks: AsyncIterator[bytes]) -> None:
@@ -229,7 +230,7 @@ class Informer(Generic[T]):
             if found is not None:
                 self._put(found)
         if meta.resource_version:
-            self._version = meta.resource_version
+            self.version = meta.resource_version
 
     def _deleted(self, meta: KubeMeta) -> None:
         self._gone.pop(meta.uid, None)

@@ -5,6 +5,7 @@ CoderunError
 ├── ConfigError            settings, roster, pipeline, task list are wrong → exit 2, file:line and what to write instead
 ├── NotFoundError          what the caller named does not exist            → exit 4
 ├── RefusedError           the forge or the store says no, for good        → the caller does something else
+├── InvalidObjectError     a stored object is not what its kind says       → condition, no retry
 ├── InvalidCodeRunError    the spec can never run                          → condition, no retry
 ├── OwnershipConflictError the object exists and is not ours               → condition, no retry
 ├── WriteConflictError     somebody wrote first                            → read again, now
@@ -31,6 +32,10 @@ class NotFoundError(CoderunError):
 
 class RefusedError(CoderunError):
     """The other side understood and said no, and will say no again (a protected branch, one's own approval)."""
+
+
+class InvalidObjectError(CoderunError):
+    """A stored object is not what its kind says: somebody wrote it past us. Nothing happens with it until it is mended."""
 
 
 class InvalidCodeRunError(CoderunError):

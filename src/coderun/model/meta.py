@@ -6,12 +6,22 @@ from enum import StrEnum
 import msgspec
 
 
+class ControllerRef(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """The stored object that another one belongs to, and goes with."""
+
+    api_version: str
+    kind: str
+    name: str
+    uid: str
+
+
 class ObjectMeta(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """Identity and bookkeeping of a stored object; the store sets uid, resourceVersion, generation and the times.
 
     Attributes:
         resource_version: Opaque except for equality; changes at every write. "" means "not stored yet".
         generation: Raised by the store when the spec changes.
+        controller: What it belongs to. Kept only by a store that removes objects together with what they belong to.
     """
 
     name: str
@@ -23,6 +33,7 @@ class ObjectMeta(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit
     deletion_timestamp: datetime | None = None
     labels: dict[str, str] = {}
     annotations: dict[str, str] = {}
+    controller: ControllerRef | None = None
 
 
 class ConditionStatus(StrEnum):
@@ -46,9 +57,14 @@ class Condition(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_
 
 def set_condition(conditions: tuple[Condition, ...], new: Condition, now: datetime) -> tuple[Condition, ...]:
     """`conditions` with `new` in place of the one of its type; the transition time moves only when `status` changes."""
-    old = next((c for c in conditions if c.type == new.type), None)
+    old = find_condition(conditions, new.type)
     since = old.last_transition_time if old is not None and old.status == new.status else now
     stamped = msgspec.structs.replace(new, last_transition_time=since)
     if old is None:
         return (*conditions, stamped)
     return tuple(stamped if c.type == new.type else c for c in conditions)
+
+
+def find_condition(conditions: tuple[Condition, ...], type_: str) -> Condition | None:
+    """The condition of a type."""
+    return next((condition for condition in conditions if condition.type == type_), None)

@@ -11,16 +11,16 @@ from typing import Protocol
 import structlog
 from msgspec.structs import replace
 
-from coderun.model.coderun import CodeRun, RunPhase
-from coderun.model.errors import InvalidCodeRunError
+from coderun.model.coderun import CodeRun, CodeRunStatus, RunPhase
+from coderun.model.errors import InvalidCodeRunError, OwnershipConflictError, RefusedError, UnavailableError
 from coderun.model.names import ANNOTATION_PLAY
 from coderun.model.roster import Agent, Roster
-from coderun.plan.lifecycle import JobView, RunDecision, Step, advance, finish
+from coderun.plan.lifecycle import JobView, RunDecision, Step, advance, finish, hindered
 from coderun.plan.order import RunPlan
 from coderun.plan.plan import plan, workspace_of
 from coderun.plan.settings import RunSettings
 from coderun.reconcile.result import NOT_AGAIN, Again
-from coderun.reconcile.view import View
+from coderun.reconcile.view import RunBrief, View
 from coderun.runtime.protocol import Runtime
 from coderun.store.protocol import ObjectStore
 
@@ -71,8 +71,7 @@ class CodeRunReconciler:
         """One pass over the CodeRun of that name. Raises what store and runtime raise; the pass is repeated then."""
         run = await self._store.get(CodeRun, name)
         if run is None:
-            self._view.forget_run(name)
-            return NOT_AGAIN
+            return await self._vanished(name)
         if run.status.is_finished:
             self._view.forget_run(name)
             return await self._expire(run)
@@ -82,9 +81,10 @@ class CodeRunReconciler:
             if run.status.attempt == 0:
                 self._plan(run)
             decision = await self._decide(run, workspace, keep)
-        except InvalidCodeRunError as error:
+        except (InvalidCodeRunError, OwnershipConflictError) as error:
             status = replace(run.status, observed_generation=run.metadata.generation)
-            decision = finish(status, RunPhase.FAILED, "InvalidSpec", str(error), keep=keep, now=self._clock())
+            reason = "InvalidSpec" if isinstance(error, InvalidCodeRunError) else "OwnershipConflict"
+            decision = finish(status, RunPhase.FAILED, reason, str(error), keep=keep, now=self._clock())
             await self._tokens.revoke(run.name)
             return await self._write(run, decision, workspace="")
         return await self._write(run, decision, workspace=workspace)
@@ -108,16 +108,12 @@ class CodeRunReconciler:
         if run.status.attempt == 0:
             return None
         seen = await self._runtime.observe(run.status.job_name)
-        return JobView(state=seen.state.value, report=seen.report, detail=seen.detail)
+        again = 0.5 if seen.again is None else seen.again
+        return JobView(state=seen.state.value, report=seen.report, detail=seen.detail, again=again)
 
     async def _apply(self, run: CodeRun, decision: RunDecision) -> None:
         if decision.step is Step.START:
-            wanted = self._plan(run)
-            token = await self._tokens.issue(run, self._agent_of(run))
-            ready = replace(wanted, token=token)
-            await self._runtime.prepare(ready)
-            await self._runtime.start(ready)
-            _log.info("run started", coderun=run.name, job=wanted.job)
+            await self._start(run, self._plan(run))
         elif decision.step is Step.STOP:
             await self._runtime.stop(run.status.job_name, reason=run.spec.cancel_requested)
         if decision.status.work_completed:
@@ -126,14 +122,28 @@ class CodeRunReconciler:
             token = await self._tokens.issue(run, self._agent_of(run))
             await self._runtime.renew_token(run.status.job_name, token)
 
+    async def _start(self, run: CodeRun, wanted: RunPlan) -> None:
+        """Start the job. What keeps it from that stands in the status before it is raised."""
+        try:
+            ready = replace(wanted, token=await self._tokens.issue(run, self._agent_of(run)))
+            await self._runtime.prepare(ready)
+            await self._runtime.start(ready)
+        except (UnavailableError, RefusedError) as error:
+            status = hindered(run, str(error), now=self._clock())
+            if status != run.status:
+                await self._store.update_status(replace(run, status=status))
+            raise
+        _log.info("run started", coderun=run.name, job=wanted.job)
+
     def _agent_of(self, run: CodeRun) -> Agent:
         return self._roster.of_app(run.spec.github_app, wanted_by=run.name)
 
     async def _write(self, run: CodeRun, decision: RunDecision, *, workspace: str) -> Again:
         written = run
         plays: tuple[str, ...] = ()
+        before = self._view.runs.get(run.name)
         if decision.status != run.status:
-            written = await self._store.update_status(replace(run, status=decision.status))
+            written = await self._write_status(run, decision.status, workspace)
             plays = tuple(filter(None, [run.metadata.annotations.get(ANNOTATION_PLAY, "")]))
         self._view.see_run(written, workspace)
         if not decision.status.work_completed:
@@ -141,8 +151,30 @@ class CodeRunReconciler:
         result = decision.status.result
         reason = result.terminal_reason if result is not None else ""
         _log.info("run ended", coderun=run.name, phase=decision.status.phase.value, reason=reason)
-        others = tuple(other for other, brief in self._view.runs.items() if not brief.begun)
-        return Again(after=decision.again_after, runs=others, plays=plays)
+        return Again(after=decision.again_after, runs=self._freed(before), plays=plays)
+
+    async def _write_status(self, run: CodeRun, status: CodeRunStatus, workspace: str) -> CodeRun:
+        changed = replace(run, status=status)
+        if status.attempt > run.status.attempt:
+            # While this is written others are looked at: they must find workspace and slot taken already.
+            self._view.see_run(changed, workspace)
+        try:
+            return await self._store.update_status(changed)
+        except BaseException:
+            self._view.see_run(run, workspace)
+            raise
+
+    async def _vanished(self, name: str) -> Again:
+        """The CodeRun was deleted: what was made for it goes with it, and others may have waited for it."""
+        brief = self._view.runs.get(name)
+        self._view.forget_run(name)
+        if brief is not None and brief.begun:
+            await self._tokens.revoke(name)
+        return Again(runs=self._freed(brief))
+
+    def _freed(self, brief: RunBrief | None) -> tuple[str, ...]:
+        """Runs that may start now that the run of this brief is over."""
+        return () if brief is None else self._view.may_start_after(brief, self._settings.parallel_runs)
 
     async def _expire(self, run: CodeRun) -> Again:
         expire_at = run.status.expire_at

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from coderun.forge.protocol import Forge, Forges
 from coderun.model.coderun import CodeRun, CodeRunSpec
 from coderun.model.errors import AlreadyExistsError, NotFoundError, RefusedError, WriteConflictError
-from coderun.model.meta import ObjectMeta
+from coderun.model.meta import ControllerRef, ObjectMeta, find_condition
 from coderun.model.names import (
     ANNOTATION_ATTEMPT,
     ANNOTATION_PLAY,
@@ -41,6 +41,7 @@ from coderun.pipeline.decision import (
 )
 from coderun.pipeline.definition import Pipeline
 from coderun.pipeline.facts import Association, Facts, Rules, RunFact, associate
+from coderun.plan.lifecycle import READY
 from coderun.reconcile.result import NOT_AGAIN, Again
 from coderun.reconcile.view import View
 from coderun.store.protocol import ObjectStore
@@ -175,6 +176,7 @@ class PlayReconciler:
                     LABEL_STAGE: action.stage,
                 },
                 annotations={ANNOTATION_PLAY: play.name, ANNOTATION_ATTEMPT: str(action.attempt)},
+                controller=ControllerRef(api_version=play.api_version, kind=play.KIND, name=play.name, uid=play.metadata.uid),
             ),
             spec=CodeRunSpec(
                 task_id=spec.task_id,
@@ -264,7 +266,7 @@ def _fact(run: CodeRun) -> RunFact | None:
     attempt = run.metadata.annotations.get(ANNOTATION_ATTEMPT, "1")
     if not spec.stage or not attempt.isdecimal():
         return None
-    ready = status.conditions[0] if status.conditions else None
+    ready = find_condition(status.conditions, READY)
     return RunFact(
         name=run.name,
         stage=spec.stage,

@@ -8,6 +8,8 @@ from collections import deque
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
+from coderun.model.metrics import NoQueueMetrics, QueueMetrics
+
 KeyT = TypeVar("KeyT", bound=Hashable)
 
 FIRST_BACKOFF = 0.2
@@ -20,8 +22,10 @@ class WorkQueue(Generic[KeyT]):
     `clock` is monotonic, in seconds.
     """
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], *, metrics: QueueMetrics | None = None) -> None:
         self._clock = clock
+        self._metrics = metrics or NoQueueMetrics()
+        self._since: dict[KeyT, float] = {}
         self._ready: deque[KeyT] = deque()
         self._waiting: set[KeyT] = set()
         self._working: set[KeyT] = set()
@@ -39,6 +43,8 @@ class WorkQueue(Generic[KeyT]):
         elif key not in self._waiting:
             self._waiting.add(key)
             self._ready.append(key)
+            self._since[key] = self._clock()
+            self._metrics.added(len(self._ready))
             self._changed.set()
 
     def add_after(self, key: KeyT, seconds: float) -> None:
@@ -57,6 +63,7 @@ class WorkQueue(Generic[KeyT]):
         self._failures[key] = failures + 1
         seconds = min(LAST_BACKOFF, FIRST_BACKOFF * float(2 ** min(failures, 20)))
         chosen = max(seconds, retry_after or 0.0)
+        self._metrics.retried()
         self.add_after(key, chosen)
         return chosen
 
@@ -72,6 +79,9 @@ class WorkQueue(Generic[KeyT]):
                 key = self._ready.popleft()
                 self._waiting.discard(key)
                 self._working.add(key)
+                now = self._clock()
+                self._metrics.begun(len(self._ready), now - self._since.pop(key, now))
+                self._since[key] = now
                 return key
             self._changed.clear()
             timeout = max(0.0, self._timers[0][0] - self._clock()) if self._timers else None
@@ -83,6 +93,8 @@ class WorkQueue(Generic[KeyT]):
     def done(self, key: KeyT) -> None:
         """The work on `key` is over; it is looked at again if something was added meanwhile."""
         self._working.discard(key)
+        now = self._clock()
+        self._metrics.done(now - self._since.pop(key, now))
         if key in self._dirty:
             self._dirty.discard(key)
             self.add(key)

@@ -4,6 +4,7 @@ It is fed with every object that is read or written. Only the controller starts 
 a workspace, who holds a slot) is never older than its own last write.
 """
 
+import itertools
 from collections import Counter
 from datetime import datetime
 
@@ -50,6 +51,9 @@ class View:
         self._by_task: dict[tuple[str, int], str] = {}
         self._by_pull: dict[tuple[str, int], set[str]] = {}
         self._by_job: dict[str, str] = {}
+        self._by_workspace: dict[str, dict[str, RunBrief]] = {}
+        self._by_play: dict[str, dict[str, RunBrief]] = {}
+        self._begun: set[str] = set()
         self._in_repository: Counter[str] = Counter()
 
     def see_play(self, play: Play) -> None:
@@ -98,14 +102,24 @@ class View:
             job=run.status.job_name,
         )
         self.runs[run.name] = brief
+        self._by_workspace.setdefault(workspace, {})[run.name] = brief
+        self._by_play.setdefault(brief.play, {})[run.name] = brief
+        if brief.begun:
+            self._begun.add(run.name)
         if brief.job:
             self._by_job[brief.job] = run.name
 
     def forget_run(self, name: str) -> None:
         """It is gone or finished."""
         old = self.runs.pop(name, None)
-        if old is not None:
-            self._by_job.pop(old.job, None)
+        if old is None:
+            return
+        self._by_job.pop(old.job, None)
+        self._begun.discard(name)
+        for index, key in ((self._by_workspace, old.workspace), (self._by_play, old.play)):
+            index[key].pop(name)
+            if not index[key]:
+                del index[key]
 
     def run_of_job(self, job: str) -> str | None:
         """The unfinished run a job belongs to."""
@@ -143,7 +157,7 @@ class View:
 
     def has_runs(self, play_label: str) -> bool:
         """Whether an unfinished run belongs to the Play with that label value."""
-        return any(run.play == play_label for run in self.runs.values())
+        return play_label in self._by_play
 
     def pending(self) -> list[PlayBrief]:
         """Plays that have not started."""
@@ -171,15 +185,24 @@ class View:
 
     def holder_of(self, run: RunBrief, parallel: int) -> str:
         """Who keeps this run from starting, for people; "" when nobody does. Oldest first, then by name."""
-        same = [other for other in self.runs.values() if other.workspace == run.workspace and other.name != run.name]
+        same = [other for other in self._by_workspace.get(run.workspace, {}).values() if other.name != run.name]
         busy = next((other for other in same if other.begun), None)
         if busy is not None:
             return f"workspace {run.workspace} is in use by run {busy.name}"
         first = min((other for other in same if _age(other) < _age(run)), key=_age, default=None)
         if first is not None:
             return f"workspace {run.workspace} goes to run {first.name} first"
-        at_work = sum(1 for other in self.runs.values() if other.begun)
+        at_work = len(self._begun)
         return f"{at_work} runs are at work, no more than {parallel} may be" if at_work >= parallel else ""
+
+    def may_start_after(self, ended: RunBrief, parallel: int) -> tuple[str, ...]:
+        """Runs that may start now that `ended` (forgotten already) holds neither its workspace nor its slot any more."""
+        same = tuple(name for name, run in self._by_workspace.get(ended.workspace, {}).items() if not run.begun)
+        if len(self._begun) + 1 < parallel:
+            return same  # there were slots before: nobody waited for this one
+        waiting = sorted((run for run in self.runs.values() if not run.begun), key=_age)
+        free = (run.name for run in waiting if not self.holder_of(run, parallel))
+        return (*same, *(name for name in itertools.islice(free, 1) if name not in same))
 
     def _is_done(self, repository: str, task: int) -> bool:
         other = self.play_of_task(repository, task)

@@ -7,57 +7,18 @@ A change is a hint: it may come twice, several may be merged, and it never carri
 
 import asyncio
 import contextlib
-from collections.abc import Iterable
-from typing import Final, Self
+from typing import Final
 from weakref import WeakSet
 
-from coderun.model.errors import CoderunError, StoreCorruptError, StoreUnavailableError
+from coderun.model.errors import StoreCorruptError, StoreUnavailableError
 from coderun.store.database import Database
 from coderun.store.listener import Ear, Listener
 from coderun.store.objects import changes_since, last_revision
 from coderun.store.protocol import Change
+from coderun.store.watch import Watch
 
 LOOK_SECONDS: Final = 1.0
 """How often a look is taken where no wake comes; never more often."""
-
-
-class Watch:
-    """What one watcher has not been told yet, as an asynchronous iterator of batches.
-
-    It ends when the store is closed, and raises `StoreCorruptError` once when the store is lost.
-    """
-
-    def __init__(self) -> None:
-        self._untold: dict[tuple[str, str], Change] = {}
-        self._stir = asyncio.Event()
-        self._ended = False
-        self._error: CoderunError | None = None
-
-    def tell(self, changes: Iterable[Change]) -> None:
-        """Add to the next batch; a later change of the same object takes the place of an earlier one."""
-        for change in changes:
-            self._untold[change.kind, change.name] = change
-            self._stir.set()
-
-    def end(self, error: CoderunError | None = None) -> None:
-        """No more will come after what is untold."""
-        self._ended = True
-        self._error = self._error or error
-        self._stir.set()
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> list[Change]:
-        while not self._untold:
-            if self._ended:
-                error, self._error = self._error, None
-                raise error or StopAsyncIteration
-            self._stir.clear()
-            await self._stir.wait()
-        batch = list(self._untold.values())
-        self._untold.clear()
-        return batch
 
 
 class Watches:

@@ -161,3 +161,35 @@ async def test_a_cancelled_worker_ends_even_where_a_key_comes_at_that_moment(tur
     ended, _ = await asyncio.wait({worker}, timeout=5)
     assert ended == {worker}
     assert worker.cancelled()
+
+
+class Notes:
+    """Metrics of a queue, as a list."""
+
+    def __init__(self) -> None:
+        self.said: list[tuple[str, float]] = []
+
+    def added(self, depth: int) -> None:
+        self.said.append(("added", depth))
+
+    def begun(self, depth: int, waited: float) -> None:
+        self.said.append(("begun", waited))
+
+    def done(self, seconds: float) -> None:
+        self.said.append(("done", seconds))
+
+    def retried(self) -> None:
+        self.said.append(("retried", 0))
+
+
+async def test_how_long_a_key_waited_and_how_long_it_was_worked_on_is_noted() -> None:
+    notes, now = Notes(), [10.0]
+    queue: WorkQueue[str] = WorkQueue(lambda: now[0], metrics=notes)
+    queue.add("a")
+    queue.add("a")
+    now[0] = 12.0
+    assert await queue.get() == "a"
+    now[0] = 15.0
+    queue.retry("a")
+    queue.done("a")
+    assert notes.said == [("added", 1), ("begun", 2.0), ("retried", 0), ("done", 3.0)]

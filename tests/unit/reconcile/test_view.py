@@ -167,3 +167,38 @@ def test_a_finished_run_is_forgotten_with_its_job() -> None:
     view.see_run(run("a", 0, attempt=1, phase=RunPhase.SUCCEEDED), "w")
     assert view.run_of_job("job-a") is None
     assert not view.has_runs("p")
+
+
+def after(view: View, name: str, parallel: int) -> tuple[str, ...]:
+    ended = view.runs[name]
+    view.forget_run(name)
+    return view.may_start_after(ended, parallel)
+
+
+def in_workspace(view: View, one: CodeRun, workspace: str) -> None:
+    view.see_run(one, workspace)
+
+
+def test_when_a_run_ends_those_of_its_workspace_are_looked_at() -> None:
+    view = View()
+    in_workspace(view, run("a", 1, attempt=1), "w")
+    in_workspace(view, run("b", 2), "w")
+    in_workspace(view, run("c", 3), "other")
+    assert after(view, "a", 4) == ("b",)
+
+
+def test_when_all_slots_were_taken_the_oldest_that_is_free_to_start_is_looked_at_too() -> None:
+    view = View()
+    in_workspace(view, run("a", 1, attempt=1), "w-1")
+    in_workspace(view, run("b", 2, attempt=1), "w-2")
+    in_workspace(view, run("c", 3), "w-2")
+    in_workspace(view, run("d", 4), "w-3")
+    in_workspace(view, run("e", 5), "w-4")
+    assert after(view, "a", 2) == ("d",)
+
+
+def test_one_that_waits_for_workspace_and_slot_is_named_once() -> None:
+    view = View()
+    in_workspace(view, run("a", 1, attempt=1), "w")
+    in_workspace(view, run("b", 2), "w")
+    assert after(view, "a", 1) == ("b",)

@@ -1,0 +1,93 @@
+"""Finds deliveries that GitHub sent and nobody took in (the door was down, the disk full, the way cut), and takes them in.
+
+Each App's own log is looked through at the start and then again and again: often while something is missing, seldom while all
+is well. What is found goes into the inbox under the id it would have had: it is the same delivery whichever way it comes.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Final
+
+import structlog
+
+from coderun.events.github import PREFIX, to_delivery
+from coderun.forge.github.deliveries import KEPT_DAYS, Attempt, DeliveryLog
+from coderun.model.deliveries import Delivery
+from coderun.model.errors import DeliveryRejectedError, NotFoundError
+from coderun.reconcile.result import Again
+from coderun.store.protocol import Inbox
+
+SOON: Final = 5.0
+PAUSES: Final = (30.0, 60.0, 120.0, 300.0)
+NO_WEBHOOK: Final = 1800.0
+AT_ONCE: Final = 200
+_OVERLAP: Final = timedelta(minutes=5)
+_REMEMBERED: Final = 50_000
+_log = structlog.get_logger(__name__)
+
+
+class DeliveryRepair:
+    """The logs of Apps, by the names of their agents; see `Repair` of the controller."""
+
+    def __init__(self, logs: Mapping[str, DeliveryLog], inbox: Inbox, *, clock: Callable[[], datetime]) -> None:
+        self._logs = dict(logs)
+        self._inbox = inbox
+        self._clock = clock
+        self._looked: dict[str, datetime] = {}
+        self._quiet: dict[str, int] = {}
+        self._done: dict[str, None] = {}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The Apps whose logs are looked through."""
+        return tuple(self._logs)
+
+    async def reconcile(self, name: str) -> Again:
+        """One look through the log of an App. Raises what its client and the inbox raise; then nothing counts as looked at."""
+        begun = self._clock()
+        since = self._looked.get(name, begun - timedelta(days=KEPT_DAYS)) - _OVERLAP
+        try:
+            failed = await self._logs[name].failed_since(since)
+        except NotFoundError:
+            return Again(after=NO_WEBHOOK)  # what this App would have told is found by looking at the pull requests
+        missing = [attempt for attempt in failed if not await self._is_known(attempt)]
+        found = [await self._read(name, attempt) for attempt in missing[:AT_ONCE]]
+        await self._inbox.put_deliveries(delivery for delivery in found if delivery is not None)
+        self._remember(missing[:AT_ONCE])
+        if len(missing) > AT_ONCE:
+            return Again(after=0.0)
+        self._looked[name] = begun
+        if missing:
+            _log.info("deliveries found in GitHub's log", app=name, deliveries=len(missing))
+        return Again(after=self._pause(name, is_quiet=not missing))
+
+    async def _is_known(self, attempt: Attempt) -> bool:
+        identity = _identity(attempt)
+        if identity not in self._done:
+            if await self._inbox.get_delivery(identity) is None:
+                return False
+            self._remember([attempt])
+        return True
+
+    async def _read(self, name: str, attempt: Attempt) -> Delivery | None:
+        """The delivery behind an attempt, None where nothing can be made of it: GitHub's log is no better than its webhooks."""
+        body = await self._logs[name].body(attempt)
+        headers = {"x-github-delivery": attempt.guid, "x-github-event": attempt.event, "content-type": "application/json"}
+        try:
+            return to_delivery(headers, body or b"{}", self._clock())
+        except DeliveryRejectedError as error:
+            _log.warning("delivery of GitHub's log passed over", app=name, attempt=attempt.id, error=str(error))
+            return None
+
+    def _remember(self, attempts: list[Attempt]) -> None:
+        self._done.update(dict.fromkeys(map(_identity, attempts)))
+        while len(self._done) > _REMEMBERED:
+            del self._done[next(iter(self._done))]
+
+    def _pause(self, name: str, *, is_quiet: bool) -> float:
+        quiet = self._quiet[name] = self._quiet.get(name, 0) + 1 if is_quiet else 0
+        return PAUSES[min(quiet, len(PAUSES)) - 1] if quiet else SOON
+
+
+def _identity(attempt: Attempt) -> str:
+    return f"{PREFIX}{attempt.guid.lower()}"

@@ -1,0 +1,3 @@
+module coderun.test/pause
+
+go 1.26
