@@ -1,6 +1,7 @@
 """Tiers of tests: what a machine cannot carry is left out loudly, or fails where `CODERUN_REQUIRE=all` says so."""
 
 import os
+import signal
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -10,6 +11,10 @@ import pytest
 hypothesis.settings.register_profile("default", deadline=None, derandomize=False)
 hypothesis.settings.register_profile("ci", deadline=None, max_examples=300, print_blob=True)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+# Started in the background of a script, tests inherit that Ctrl-C is ignored, and so would every command that they start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _LEFT_OUT = "tier left out: "
 SLOW_SECONDS = 900

@@ -10,6 +10,8 @@ from typing import Final
 
 from coderun.agent.git import identity_variables
 from coderun.agent.ports import Places
+from coderun.agent.result import SHORTEST_SECRET
+from coderun.kube.manifests import PLAIN_PREFIX, SECRET_PREFIX
 from coderun.plan.needs import is_run_variable
 from coderun.plan.order import RunOrder
 
@@ -38,7 +40,10 @@ _CREDENTIALS_LIMIT: Final = 1 << 20
 
 
 def build_environment(order: RunOrder, places: Places, inherited: Mapping[str, str]) -> dict[str, str]:
-    """The variables of an agent program. `order.env` may set any but the runner's own (`CODERUN_*`, HOME, TMPDIR, identity)."""
+    """The variables of an agent program. `order.env` may set any but the runner's own (`CODERUN_*`, HOME, TMPDIR, identity).
+
+    What a pod was given for its agent (`CODERUN_SECRET_X`, `CODERUN_PLAIN_X`) is X here; `order.env` goes before it.
+    """
     kept = {name: value for name, value in inherited.items() if name in KEPT_VARIABLES or name.startswith("LC_")}
     asked = {name: value for name, value in order.env.items() if is_settable(name, value)}
     own = {
@@ -56,7 +61,17 @@ def build_environment(order: RunOrder, places: Places, inherited: Mapping[str, s
         "CODERUN_ITERATION": str(order.iteration),
         "CODERUN_FORGE_TOKEN_FILE": str(places.token),
     }
-    return {**kept, **asked, **own}
+    return {**kept, **given_variables(inherited), **asked, **own}
+
+
+def given_variables(inherited: Mapping[str, str]) -> dict[str, str]:
+    """The variables that a pod was given for its agent."""
+    return {
+        name.removeprefix(prefix): value
+        for prefix in (PLAIN_PREFIX, SECRET_PREFIX)
+        for name, value in inherited.items()
+        if name.startswith(prefix) and is_settable(name.removeprefix(prefix), value)
+    }
 
 
 def is_settable(name: str, value: str) -> bool:
@@ -71,12 +86,19 @@ def login_variables(inherited: Mapping[str, str]) -> dict[str, str]:
 
 
 def secrets_of(places: Places, inherited: Mapping[str, str]) -> tuple[str, ...]:
-    """Texts that no log, summary or comment may hold: the forge token and the user's login tokens."""
+    """Texts that no log, summary or comment may hold: the forge token and those of `inherited_secrets`."""
     try:
         token = places.token.read_text(encoding="utf-8", errors="replace").strip()
     except OSError:
         token = ""
-    return tuple(filter(None, (token, *(inherited.get(name, "") for name in sorted(_SECRET_VARIABLES)))))
+    return tuple(filter(None, (token, *inherited_secrets(inherited))))
+
+
+def inherited_secrets(inherited: Mapping[str, str]) -> tuple[str, ...]:
+    """The user's login tokens and, in a pod, what it was given from Secrets; what is too short to be a secret is none."""
+    logins = [inherited.get(name, "") for name in sorted(_SECRET_VARIABLES)]
+    given = [value for name, value in inherited.items() if name.startswith(SECRET_PREFIX) and len(value) >= SHORTEST_SECRET]
+    return tuple(filter(None, [*logins, *given]))
 
 
 def hand_over_credentials(inherited: Mapping[str, str], home: Path) -> bool:

@@ -89,16 +89,28 @@ class OutputFile:
 class Journal:
     """What happened in a run, for people (`output.log`) and for programs (`log.jsonl`: `at`, `event`, then its fields).
 
-    Every text that goes in has the run's secrets taken out.
+    Every text that goes in has the run's secrets taken out. `echo` gets each line of the second kind too, with its end.
     """
 
     def __init__(
-        self, *, output: OutputFile, log: OutputFile, clock: Callable[[], datetime], secrets: tuple[str, ...] = ()
+        self,
+        *,
+        output: OutputFile,
+        log: OutputFile,
+        clock: Callable[[], datetime],
+        secrets: tuple[str, ...] = (),
+        echo: Callable[[bytes], object] | None = None,
     ) -> None:
         self._output = output
         self._log = log
         self._clock = clock
         self._secrets = secrets
+        self._echo = echo
+
+    def hide(self, secret: str) -> None:
+        """From now on `secret` is one, too."""
+        if secret and secret not in self._secrets:
+            self._secrets = (*self._secrets, secret)
 
     def redact(self, text: str) -> str:
         """`text` without the run's secrets."""
@@ -121,4 +133,8 @@ class Journal:
 
     def _write(self, name: str, fields: dict[str, str | float | bool]) -> None:
         entry = {"at": self._clock(), "event": name, **fields}
-        self._log.line(msgspec.json.encode(entry).replace(b"\n", b" "))
+        text = msgspec.json.encode(entry).replace(b"\n", b" ")
+        self._log.line(text)
+        if self._echo is not None:
+            with contextlib.suppress(OSError):
+                self._echo(text + b"\n")

@@ -102,6 +102,8 @@ class Supervision(msgspec.Struct, frozen=True, kw_only=True):
         perform: The work.
         wake: Tells the listeners of a state folder's `wake/` that something changed; its failure costs nothing.
         clock: The time, with its zone.
+        secrets: Texts beside the token that no log may hold.
+        echo: Gets every line of the run's log for programs as it is written.
     """
 
     run: RunFolder
@@ -109,6 +111,8 @@ class Supervision(msgspec.Struct, frozen=True, kw_only=True):
     perform: Perform
     wake: Callable[[Path], None]
     clock: Callable[[], datetime]
+    secrets: tuple[str, ...] = ()
+    echo: Callable[[bytes], object] | None = None
 
 
 def supervise(supervision: Supervision, notice: Notice) -> int:
@@ -152,15 +156,21 @@ class _Supervisor:
         self._journal = self._open_journal()
 
     def _open_journal(self) -> Journal:
-        token = ""
-        with contextlib.suppress(OSError, UnicodeDecodeError):
-            token = self._run.token.read_text("utf-8").strip()
-        return Journal(
+        journal = Journal(
             output=OutputFile(self._run.output),
             log=OutputFile(self._run.log),
             clock=self._with.clock,
-            secrets=(token,) if token else (),
+            secrets=self._with.secrets,
+            echo=self._with.echo,
         )
+        journal.hide(self._token())
+        return journal
+
+    def _token(self) -> str:
+        """The token as it is now: it may be renewed while the run goes on."""
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            return self._run.token.read_text("utf-8").strip()
+        return ""
 
     def run_to_the_end(self, notice: Notice) -> int:
         """The whole attempt, up to the report."""
@@ -287,9 +297,10 @@ class _Supervisor:
         )
 
     async def _watch(self, stop: StopSignal) -> None:
-        """Once a second: the `stop` file, the folders, and orphans that died."""
+        """Once a second: the token, the `stop` file, the folders, and orphans that died."""
         while True:
             await asyncio.sleep(TICK)
+            self._journal.hide(self._token())
             with contextlib.suppress(OSError):
                 self._look_for_stop(stop)
                 self._look_for_folders(stop)

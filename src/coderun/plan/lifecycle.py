@@ -28,11 +28,15 @@ class Step(StrEnum):
 
 
 class JobView(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be seen of a job: one of the states of `runtime.protocol.JobState`, by name."""
+    """What is to be seen of a job: one of the states of `runtime.protocol.JobState`, by name.
+
+    `again`: when another look at one that starts is worth it, in seconds, if nothing is hinted before.
+    """
 
     state: str
     report: RunReport | None = None
     detail: str = ""
+    again: float = 0.5
 
 
 class RunDecision(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,13 +92,19 @@ def _watch(run: CodeRun, status: CodeRunStatus, job: JobView, *, keep: timedelta
         return RunDecision(
             status=_pending(status, "Starting", job.detail or "its job starts", now),
             step=Step.STOP if cancel else Step.NOTHING,
-            again_after=0.5,
+            again_after=job.again,
         )
     running = replace(status, phase=RunPhase.RUNNING, started_at=status.started_at or now, message=job.detail)
     if cancel:
         stopping = _condition(running, ConditionStatus.FALSE, "Stopping", cancel, now)
         return RunDecision(status=stopping, step=Step.STOP, again_after=2.0)
     return RunDecision(status=_condition(running, ConditionStatus.TRUE, "Running", "its agent works", now), again_after=30.0)
+
+
+def hindered(run: CodeRun, message: str, *, now: datetime) -> CodeRunStatus:
+    """The status of a run whose job could not be asked for just now; `message` says why. It is tried again."""
+    status = replace(run.status, observed_generation=run.metadata.generation)
+    return _pending(status, "CannotStart", message, now)
 
 
 def _reported(status: CodeRunStatus, report: RunReport, *, keep: timedelta, now: datetime) -> RunDecision:

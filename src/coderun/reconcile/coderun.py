@@ -12,11 +12,11 @@ import structlog
 from msgspec.structs import replace
 
 from coderun.model.coderun import CodeRun, CodeRunStatus, RunPhase
-from coderun.model.errors import InvalidCodeRunError
+from coderun.model.errors import InvalidCodeRunError, OwnershipConflictError, RefusedError, UnavailableError
 from coderun.model.meta import find_condition
 from coderun.model.names import ANNOTATION_PLAY
 from coderun.model.roster import Agent, Roster
-from coderun.plan.lifecycle import READY, JobView, RunDecision, Step, advance, finish
+from coderun.plan.lifecycle import READY, JobView, RunDecision, Step, advance, finish, hindered
 from coderun.plan.order import RunPlan
 from coderun.plan.plan import plan, workspace_of
 from coderun.plan.settings import RunSettings
@@ -85,9 +85,10 @@ class CodeRunReconciler:
             if run.status.attempt == 0:
                 self._plan(run)
             decision = await self._decide(run, workspace, keep)
-        except InvalidCodeRunError as error:
+        except (InvalidCodeRunError, OwnershipConflictError) as error:
             status = replace(run.status, observed_generation=run.metadata.generation)
-            decision = finish(status, RunPhase.FAILED, "InvalidSpec", str(error), keep=keep, now=self._clock())
+            reason = "InvalidSpec" if isinstance(error, InvalidCodeRunError) else "OwnershipConflict"
+            decision = finish(status, RunPhase.FAILED, reason, str(error), keep=keep, now=self._clock())
             await self._tokens.revoke(run.name)
             return await self._write(run, decision, workspace="")
         return await self._write(run, decision, workspace=workspace)
@@ -111,16 +112,12 @@ class CodeRunReconciler:
         if run.status.attempt == 0:
             return None
         seen = await self._runtime.observe(run.status.job_name)
-        return JobView(state=seen.state.value, report=seen.report, detail=seen.detail)
+        again = 0.5 if seen.again is None else seen.again
+        return JobView(state=seen.state.value, report=seen.report, detail=seen.detail, again=again)
 
     async def _apply(self, run: CodeRun, decision: RunDecision) -> None:
         if decision.step is Step.START:
-            wanted = self._plan(run)
-            token = await self._tokens.issue(run, self._agent_of(run))
-            ready = replace(wanted, token=token)
-            await self._runtime.prepare(ready)
-            await self._runtime.start(ready)
-            _log.info("run started", coderun=run.name, job=wanted.job)
+            await self._start(run, self._plan(run))
         elif decision.step is Step.STOP:
             await self._runtime.stop(run.status.job_name, reason=run.spec.cancel_requested)
         if decision.status.work_completed:
@@ -128,6 +125,19 @@ class CodeRunReconciler:
         elif decision.status.phase is RunPhase.RUNNING:
             token = await self._tokens.issue(run, self._agent_of(run))
             await self._runtime.renew_token(run.status.job_name, token)
+
+    async def _start(self, run: CodeRun, wanted: RunPlan) -> None:
+        """Start the job. What keeps it from that stands in the status before it is raised."""
+        try:
+            ready = replace(wanted, token=await self._tokens.issue(run, self._agent_of(run)))
+            await self._runtime.prepare(ready)
+            await self._runtime.start(ready)
+        except (UnavailableError, RefusedError) as error:
+            status = hindered(run, str(error), now=self._clock())
+            if status != run.status:
+                await self._store.update_status(replace(run, status=status))
+            raise
+        _log.info("run started", coderun=run.name, job=wanted.job)
 
     def _agent_of(self, run: CodeRun) -> Agent:
         return self._roster.of_app(run.spec.github_app, wanted_by=run.name)

@@ -29,11 +29,15 @@ class JobState(StrEnum):
 
 
 class Observation(msgspec.Struct, frozen=True, kw_only=True):
-    """A look at a job; `detail` says to a person why it waits or how it was lost."""
+    """A look at a job; `detail` says to a person why it waits or how it was lost.
+
+    `again` is when another look is worth it where nothing is hinted, in seconds; None leaves it to who looks.
+    """
 
     state: JobState
     report: RunReport | None = None
     detail: str = ""
+    again: float | None = None
 
 
 class Runtime(Protocol):
@@ -71,5 +75,5 @@ class Runtime(Protocol):
         ...
 
     def finished(self) -> AsyncIterator[str]:
-        """Names of jobs that may have ended, as they end: hints only."""
+        """Names of jobs that may have ended, as they end, and perhaps of others that changed: hints only."""
         ...

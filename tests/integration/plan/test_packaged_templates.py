@@ -199,27 +199,30 @@ def test_the_system_prompt_is_a_text_and_not_a_path() -> None:
 def test_the_script_of_the_container_is_short_and_ends_in_the_runner(tmp_path: Path) -> None:
     text = PLANS["rex-full-1"].files["container.sh"]
     assert len(text.splitlines()) < 40
-    assert text.rstrip().splitlines()[-1] == 'exec coderun agent --run "$run" --workspace "$workspace"'
+    assert text.rstrip().splitlines()[-1] == "exec coderun agent --pod"
     assert "git " not in text.split("\nset -euo pipefail", 1)[1]
     script, program = tmp_path / "container.sh", tmp_path / "bin" / "coderun"
     script.write_text(text)
     program.parent.mkdir()
-    program.write_text('#!/bin/sh\nprintf "%s\\n" "$PWD" "$@"\n')
+    program.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
     program.chmod(0o755)
-    run, workspace = tmp_path / "run $(x)", tmp_path / "work space"
-    run.mkdir()
-    environment = {"PATH": f"{program.parent}:{os.environ['PATH']}"}
+    order, workspace = tmp_path / "order $(x)", tmp_path / "work space"
+    order.mkdir()
+    environment = {
+        "PATH": f"{program.parent}:{os.environ['PATH']}",
+        "CODERUN_ORDER_FOLDER": str(order),
+        "CODERUN_WORKSPACE": str(workspace),
+    }
 
     def start() -> subprocess.CompletedProcess[str]:
-        argv = ["bash", str(script), str(run), str(workspace)]
-        return subprocess.run(argv, env=environment, capture_output=True, text=True, check=False)
+        return subprocess.run(["bash", str(script)], env=environment, capture_output=True, text=True, check=False)
 
     refused = start()
-    assert (refused.returncode, f"the workspace {workspace} is not there" in refused.stderr) == (2, True)
+    assert (refused.returncode, f"the workspace is not mounted at {workspace}" in refused.stderr) == (2, True)
     workspace.mkdir()
     started = start()
     assert started.returncode == 0, started.stderr
-    assert started.stdout.splitlines()[-6:] == [str(run), "agent", "--run", str(run), "--workspace", str(workspace)]
+    assert started.stdout.splitlines()[-2:] == ["agent", "--pod"]
 
 
 def test_a_run_that_was_sent_back_is_told_so() -> None:
