@@ -21,11 +21,15 @@ EVENTS = "events"
 
 
 class Place:
-    def __init__(self, server: FakeApiServer, herald: EventHerald, clock: SettableClock) -> None:
+    def __init__(self, server: FakeApiServer, herald: EventHerald, clock: SettableClock, dropped: list[int]) -> None:
         self.server = server
         self.herald = herald
         self.clock = clock
-        self.dropped = 0
+        self._dropped = dropped
+
+    @property
+    def dropped(self) -> int:
+        return len(self._dropped)
 
     def events(self) -> list[dict[str, Any]]:
         return sorted(self.server.objects.all(EVENTS, "default"), key=lambda event: event["firstTimestamp"])
@@ -34,6 +38,7 @@ class Place:
 @pytest.fixture
 async def place(tmp_path: Path) -> AsyncIterator[Place]:
     clock = SettableClock()
+    dropped: list[int] = []
     async with fake_cluster() as server, api_of(server, tmp_path) as api:
         herald = EventHerald(
             api,
@@ -41,11 +46,10 @@ async def place(tmp_path: Path) -> AsyncIterator[Place]:
             identity="pod-1",
             clock=clock,
             monotonic=lambda: clock().timestamp(),
-            dropped=lambda: setattr(place, "dropped", place.dropped + 1),
+            dropped=lambda: dropped.append(1),
         )
-        place = Place(server, herald, clock)
         task = asyncio.create_task(herald.run())
-        yield place
+        yield Place(server, herald, clock, dropped)
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
