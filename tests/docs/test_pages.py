@@ -116,7 +116,7 @@ def test_every_block_is_of_a_kind_that_some_test_looks_at(language: str) -> None
 
 
 def words_of(command: str) -> list[str]:
-    return re.sub(r"\"[^\"]*\"|'[^']*'|…", "X", command).split()
+    return re.sub(r"\"[^\"]*\"|'[^']*'|…", "X", command).partition(" | ")[0].split()
 
 
 def mentions(text: str) -> Iterator[str]:
