@@ -137,11 +137,20 @@ class ForgeType(StrEnum):
 
 
 class ForgeSettings(Section, frozen=True, kw_only=True):
-    """Where pull requests live."""
+    """Where pull requests live.
+
+    Attributes:
+        url: A GitHub Enterprise Server; "" is github.com.
+        repository: `owner/name` on GitHub; "" is what the remote `origin` says.
+        token_file: File with a personal token, for agents that have no App.
+        poll_seconds: From one look at GitHub to the next while something moves there.
+    """
 
     type: ForgeType = ForgeType.LOCAL
     url: str = ""
     repository: str = ""
+    token_file: str = ""
+    poll_seconds: Annotated[float, Meta(ge=0.1, le=3600)] = 5.0
 
 
 Port: TypeAlias = Annotated[int, Meta(ge=0, le=65_535)]

@@ -162,6 +162,14 @@ class View:
         """The Play of a task of a repository."""
         return self.plays.get(self._by_task.get((repository, task_id), ""))
 
+    def count_plays(self) -> Counter[PlayPhase]:
+        """How many plays there are in each phase."""
+        return Counter(play.phase for play in self.plays.values())
+
+    def count_runs(self) -> tuple[int, int]:
+        """How many unfinished runs have begun, and how many wait."""
+        return len(self._begun), len(self.runs) - len(self._begun)
+
     def has_runs(self, play_label: str) -> bool:
         """Whether an unfinished run belongs to the Play with that label value."""
         return play_label in self._by_play

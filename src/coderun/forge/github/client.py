@@ -28,6 +28,7 @@ from coderun.model.metrics import ForgeMetrics, NoMetrics
 from coderun.model.text import printable
 
 T = TypeVar("T")
+Session = aiohttp.ClientSession
 PUBLIC_API: Final = "https://api.github.com"
 PER_PAGE: Final = 100
 JSON: Final = "application/vnd.github+json"
