@@ -23,7 +23,6 @@ class ForgeParts(msgspec.Struct, frozen=True, kw_only=True):
         checks: Who runs the checks, None where the forge does.
         tasks: Who writes back what is done, None where nobody does.
         lookout: Who looks at the forge unasked, None where its events cannot be lost.
-        muted: Logins that agents act under beside those of the roster: their comments are no commands.
         tells: Whether people look at the pull requests there, so that it is worth telling on them how plays go.
         repair: Who finds deliveries that were lost on the way, None where none can be.
     """
@@ -38,7 +37,6 @@ class ForgeParts(msgspec.Struct, frozen=True, kw_only=True):
     tasks: TaskList | None = None
     lookout: Lookout | None = None
     repair: Repair | None = None
-    muted: tuple[str, ...] = ()
     tells: bool = False
 
 

@@ -214,7 +214,6 @@ class LocalSystem:
             commands=said.commands,
             status_comment=said.status_comment and parts.tells,
             check_run=said.check_run and parts.tells,
-            muted=parts.muted,
         )
         return TalkReconciler(
             store=self.store, forges=parts.forges, settings=settings, clock=self.clock, monotonic=time.monotonic

@@ -5,14 +5,13 @@ author may command is judged here too, from what the forge says of them.
 """
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
 import msgspec
 
-from coderun.model.logins import same_login
 from coderun.model.play import Play, PlaySpec
 from coderun.model.pulls import Comment, PullRequest
 from coderun.model.roster import Roster
@@ -65,14 +64,14 @@ def asked_in(body: str) -> Asked | None:
     return Asked(verb=verb) if verb is not None else Asked(said=printable(word, _SHOWN))
 
 
-def refusal_of(comment: Comment, roster: Roster, muted: Collection[str]) -> str:
+def refusal_of(comment: Comment, roster: Roster) -> str:
     """Why whoever wrote a comment may not command, "" where they may.
 
-    Agents may not, whatever they may write: what they read would command through them. `muted` are logins that agents act
-    under beside their own.
+    Agents may not, whatever they may write: what they read would command through them. That goes for a person too in whose name
+    agents act.
     """
     login = printable(comment.actor.login, _SHOWN) or "somebody unknown"
-    if roster.of_login(comment.actor.login) is not None or any(same_login(comment.actor.login, each) for each in muted):
+    if roster.of_login(comment.actor.login) is not None:
         return f"{login} is who agents act as, and agents do not command"
     if not comment.actor.can_write:
         return f"{login} may not write to the repository"

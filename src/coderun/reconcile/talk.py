@@ -6,7 +6,7 @@ judged here: `pipeline.commands` says what a comment asks for and who may, `pipe
 """
 
 import hashlib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Final
 
@@ -33,18 +33,13 @@ _log = structlog.get_logger(__name__)
 
 
 class TalkSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What is talked about.
-
-    Attributes:
-        muted: Logins that agents act under beside their own: no command of theirs counts.
-    """
+    """What is talked about. The roster's agents go by the logins that the forge knows them by."""
 
     pipelines: Mapping[str, Pipeline]
     roster: Roster
     commands: bool = True
     status_comment: bool = False
     check_run: bool = False
-    muted: Collection[str] = ()
 
 
 class TalkReconciler:
@@ -123,7 +118,7 @@ class TalkReconciler:
             by=comment.actor.login,
             at=comment.at,
         )
-        refusal = refusal_of(comment, self._settings.roster, self._settings.muted)
+        refusal = refusal_of(comment, self._settings.roster)
         if not refusal and asked.verb is None:
             refusal = f"{asked.said!r} is no command; there are {KNOWN}"
         if not refusal and asked.verb is not None and pull is not None:

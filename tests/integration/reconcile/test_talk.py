@@ -151,12 +151,6 @@ async def test_agents_do_not_command_whatever_they_may_write(scene: Scene) -> No
     assert (await scene.play()).spec.approvals == ()
 
 
-async def test_a_login_that_agents_act_under_does_not_command(scene: Scene) -> None:
-    await scene.say("ada", "/coderun approve")
-    await scene.reconciler(muted=("Ada",)).reconcile(NAME)
-    assert (await scene.play()).spec.approvals == ()
-
-
 async def test_an_approval_is_for_the_head_that_its_author_saw(scene: Scene) -> None:
     await scene.say("ada", "/coderun approve")
     pushed = scene.place.push("feature/task-1-implementation", {"a.txt": "2\n"}, by="rex")

@@ -10,6 +10,7 @@ from tests.unit.pipeline.samples import CLEO, DEV, MALLORY, NOW, ROSTER, play_at
 from coderun.model.errors import RefusedError
 from coderun.model.play import COMMANDS_LIMIT, PlayCommand, PlayPhase, PlaySpec, is_known_comment, with_commands
 from coderun.model.pulls import Actor, Comment
+from coderun.model.roster import Agent, make_roster
 from coderun.pipeline.commands import Asked, Verb, asked_in, change_of, refusal_of, stale
 from coderun.pipeline.wishes import approving, pausing
 
@@ -61,19 +62,20 @@ def test_any_text_is_a_command_or_none(body: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("actor", "muted", "refusal"),
+    ("actor", "refusal"),
     [
-        (DEV, (), ""),
-        (DEV, ("other",), ""),
-        (MALLORY, (), "mallory may not write to the repository"),
-        (CLEO, (), "cleo[bot] is who agents act as, and agents do not command"),
-        (Actor(login="5dlabs-CLEO", can_write=True), (), "5dlabs-CLEO is who agents act as, and agents do not command"),
-        (DEV, ("Dev",), "dev is who agents act as, and agents do not command"),
-        (Actor(login="\x1b[2J"), (), "somebody unknown may not write to the repository"),
+        (DEV, ""),
+        (MALLORY, "mallory may not write to the repository"),
+        (CLEO, "cleo[bot] is who agents act as, and agents do not command"),
+        (Actor(login="5dlabs-CLEO", can_write=True), "5dlabs-CLEO is who agents act as, and agents do not command"),
+        (Actor(login="Grace", can_write=True), "Grace is who agents act as, and agents do not command"),
+        (Actor(login="\x1b[2J"), "somebody unknown may not write to the repository"),
     ],
 )
-def test_people_with_write_access_may_command_and_agents_never(actor: Actor, muted: tuple[str, ...], refusal: str) -> None:
-    assert refusal_of(comment(actor=actor), ROSTER, muted) == refusal
+def test_people_with_write_access_may_command_and_agents_never(actor: Actor, refusal: str) -> None:
+    in_her_name = Agent(name="max", forge_login="grace")
+    roster = make_roster({**ROSTER.agents, "max": in_her_name})
+    assert refusal_of(comment(actor=actor), roster) == refusal
 
 
 def test_a_command_makes_what_the_command_line_makes() -> None:
