@@ -17,6 +17,7 @@ from coderun.plan.plan import workspace_of
 from coderun.reconcile.coderun import CodeRunReconciler
 from coderun.reconcile.herald import Herald
 from coderun.reconcile.play import PlayReconciler, PlaySettings
+from coderun.reconcile.talk import TalkReconciler, TalkSettings
 from coderun.reconcile.view import View
 from coderun.runtime.protocol import Runtime
 from coderun.store.protocol import Store
@@ -98,6 +99,7 @@ def assemble(
         tasks=parts.tasks,
         lookout=parts.lookout,
         repair=parts.repair,
+        talk=_talk(configuration, parts, store, clock),
         keep_deliveries_days=limits.keep_events_days if keep_deliveries_days is None else keep_deliveries_days,
         wakes=wakes,
         workspace_of=lambda run: workspace_of(run, roster),
@@ -108,3 +110,15 @@ def assemble(
         metrics=metrics,
         workers=workers,
     )
+
+
+def _talk(configuration: Configuration, parts: ForgeParts, store: Store, clock: Callable[[], datetime]) -> TalkReconciler:
+    said = configuration.config.pull_requests
+    settings = TalkSettings(
+        pipelines=pipelines_of(configuration),
+        roster=parts.roster,
+        commands=said.commands,
+        status_comment=said.status_comment and parts.tells,
+        check_run=said.check_run and parts.tells,
+    )
+    return TalkReconciler(store=store, forges=parts.forges, settings=settings, clock=clock, monotonic=time.monotonic)

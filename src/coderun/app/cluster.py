@@ -19,7 +19,7 @@ import structlog
 from coderun.app.configuration import Configuration
 from coderun.app.hosting import ForgeParts
 from coderun.app.metrics import Metrics
-from coderun.app.mounted_keys import read_mounted, watched_files
+from coderun.app.mounted_keys import mounted_credentials
 from coderun.app.together import together
 from coderun.app.webhook import DoorSettings, Secrets, read_secret
 from coderun.app.world import WORKERS, World
@@ -264,7 +264,7 @@ class GitHubHostings:
         return GitHubHosting(
             repository=settings.repository,
             configuration=self._configuration,
-            credentials=read_mounted(github_host(settings.url), self._folder),
+            credentials=mounted_credentials(github_host(settings.url), self._folder),
             person="",
             cache=None,
             environment=self._environment,
@@ -274,12 +274,16 @@ class GitHubHostings:
 
     def fingerprint(self) -> object:
         """See `Hostings`."""
-        found: list[tuple[str, str]] = []
-        with contextlib.suppress(ConfigError):
-            for path in watched_files(self._folder):
-                with contextlib.suppress(OSError):
-                    found.append((str(path), str(path.resolve()) + str(path.stat().st_mtime_ns)))
+        found: list[tuple[str, str, int]] = []
+        for path in key_files(self._folder):
+            with contextlib.suppress(OSError):
+                found.append((str(path), str(path.resolve()), path.stat().st_mtime_ns))
         return tuple(found)
+
+
+def key_files(folder: Path) -> list[Path]:
+    """The files of mounted Secrets: one that is replaced is another file, or has another time."""
+    return sorted(folder.glob("*/[a-z]*"))
 
 
 def job_settings(configuration: Configuration) -> JobSettings:
@@ -344,13 +348,11 @@ def door_of(configuration: Configuration, keys: Path, *, host: str, port: int | 
     files = tuple(Path(name) for name in said.secret_files)
 
     def read() -> list[str]:
-        of_apps: tuple[str, ...] = ()
-        if keys.is_dir():
-            of_apps = read_mounted(github_host(configuration.config.forge.url), keys).webhook_secrets
+        of_apps = mounted_credentials(github_host(configuration.config.forge.url), keys).webhook_secrets
         return list(dict.fromkeys([*(read_secret(path) for path in files), *of_apps]))
 
     def watched() -> list[Path]:
-        return [*files, *(watched_files(keys) if keys.is_dir() else ())]
+        return [*files, *key_files(keys)]
 
     try:
         secrets = Secrets(read, watched)

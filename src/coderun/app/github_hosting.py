@@ -123,6 +123,7 @@ class GitHubHosting:
                 {name: DeliveryLog(account.as_app) for name, account in self._apps().items()}, store, clock=self._clock
             ),
             poll=settings.poll_seconds,
+            tells=True,
         )
 
     async def close(self) -> None:

@@ -1,15 +1,15 @@
-"""Who the agents are on GitHub, in a cluster: Secrets mounted into the controller's pod, one folder an agent.
+"""Who the agents are on GitHub, in a pod: Secrets that are mounted one folder an agent, as the chart does it.
 
 ```
-{folder}/{agent}/app-id  private-key  [client-id]  [webhook-secret]
-{folder}/.person/token       a person's token, for agents without an App
+/etc/coderun/github/
+    rex/      app-id  private-key  [client-id]  [webhook-secret]
+    .person/  token
 ```
-Files are read again whenever somebody asks, so that a Secret that was replaced counts without a restart. Nothing here speaks to
-GitHub, and no secret is part of a `repr` or a message.
+The keys are those of the existing system's Secrets. The kubelet writes the files and lets the pod's group read them, so their
+modes say nothing; a Secret that is changed arrives here, so the folder is read again whenever keys are needed. Nothing here
+speaks to GitHub, and no secret is part of a message.
 """
 
-import os
-import stat
 from pathlib import Path
 from typing import Final
 
@@ -19,76 +19,75 @@ from coderun.model.github import GitHubHost
 from coderun.model.names import is_dns_label
 from coderun.model.text import printable
 
+PERSON: Final = ".person"
 _MAX_BYTES: Final = 64 << 10
-_PERSON: Final = ".person"
 
 
-def read_mounted(host: GitHubHost, folder: Path) -> GitHubCredentials:
-    """Read what is mounted; nothing at all is an outcome too.
+def mounted_credentials(host: GitHubHost, folder: Path) -> GitHubCredentials:
+    """The Apps and the personal token that are mounted in `folder`; one that is not there has none.
 
     Raises:
-        ConfigError: a file is missing or is not what it should be; says which, and what to do.
+        ConfigError: a Secret lacks a key or holds something else; says which file, and what belongs there.
     """
-    token = folder / _PERSON / "token"
-    return GitHubCredentials(
-        host=host,
-        folder=folder,
-        apps={keys.agent: keys for keys in (_read_app(one) for one in _agents(folder))},
-        personal=PersonalAccess(token=_line(token), source=_shown(token)) if token.exists() else None,
-    )
-
-
-def watched_files(folder: Path) -> list[Path]:
-    """The files that tell by their times when something was replaced."""
-    return [file for agent in _agents(folder) for file in (agent / "app-id", agent / "private-key", agent / "webhook-secret")]
-
-
-def _agents(folder: Path) -> list[Path]:
     try:
-        return sorted(path for path in folder.iterdir() if path.is_dir() and is_dns_label(path.name))
+        agents = sorted(path.name for path in folder.iterdir() if is_dns_label(path.name) and path.is_dir())
+    except FileNotFoundError:
+        agents = []
     except OSError as error:
-        raise ConfigError(f"{_shown(folder)} cannot be read: {error.strerror}; mount the Secrets of the Apps there") from error
+        raise ConfigError(f"{_shown(folder)} cannot be read: {error.strerror}") from error
+    apps = {agent: _app(folder / agent, agent) for agent in agents}
+    return GitHubCredentials(host=host, folder=folder, apps=apps, personal=_person(folder / PERSON / "token"))
 
 
-def _read_app(folder: Path) -> AppKeys:
-    app_id = _line(folder / "app-id")
+def _app(folder: Path, agent: str) -> AppKeys:
+    app_id = _needed(folder / "app-id").strip()
     if not app_id.isalnum() or not app_id.isascii():
-        raise ConfigError(f"{_shown(folder / 'app-id')}: write the App's number or its client id there")
-    pem = _read(folder / "private-key")
-    if not pem.lstrip().startswith(b"-----BEGIN "):
-        raise ConfigError(f"{_shown(folder / 'private-key')}: is no private key in PEM form; put there what GitHub generated")
-    secret = folder / "webhook-secret"
-    client_id = folder / "client-id"
+        raise ConfigError(
+            f"{_shown(folder / 'app-id')} is neither an App's number nor its client id; write one of them into the Secret"
+        )
+    pem = _needed(folder / "private-key")
+    if not pem.lstrip().startswith("-----BEGIN "):
+        raise ConfigError(
+            f"{_shown(folder / 'private-key')} is no private key in PEM form; put the file there that GitHub generated"
+        )
+    secret = _read(folder / "webhook-secret").strip()
     return AppKeys(
-        agent=folder.name,
+        agent=agent,
         app_id=app_id,
-        pem=pem,
-        client_id=_line(client_id) if client_id.exists() else "",
-        webhook_secrets=(_line(secret),) if secret.exists() else (),
+        pem=pem.encode(),
+        client_id=_read(folder / "client-id").strip(),
+        webhook_secrets=(secret,) if secret else (),
     )
 
 
-def _line(path: Path) -> str:
-    text = _read(path).decode("utf-8", "replace").strip()
-    if not text or not text.isprintable():
-        raise ConfigError(f"{_shown(path)}: must hold one line of text")
+def _person(path: Path) -> PersonalAccess | None:
+    token = _read(path).strip()
+    if not token:
+        return None
+    if not token.isascii() or not token.isprintable() or " " in token:
+        raise ConfigError(f"{_shown(path)} holds no token; it must be the one line that GitHub showed")
+    return PersonalAccess(token=token, source=_shown(path))
+
+
+def _needed(path: Path) -> str:
+    text = _read(path)
+    if not text.strip():
+        raise ConfigError(f"{_shown(path)} is missing or empty; the Secret of this agent's App needs the key {path.name!r}")
     return text
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path) -> str:
+    """The text of a small file, "" where there is none."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise ConfigError(f"{_shown(path)}: is no regular file")
+        with path.open("rb") as file:
             content = file.read(_MAX_BYTES + 1)
-    except FileNotFoundError as error:
-        raise ConfigError(f"{_shown(path)}: is missing; the Secret needs a key for it") from error
+    except FileNotFoundError:
+        return ""
     except OSError as error:
-        raise ConfigError(f"{_shown(path)}: cannot be read: {error.strerror}") from error
+        raise ConfigError(f"{_shown(path)} cannot be read: {error.strerror}") from error
     if len(content) > _MAX_BYTES:
-        raise ConfigError(f"{_shown(path)}: is larger than {_MAX_BYTES} bytes; no key or token is")
-    return content
+        raise ConfigError(f"{_shown(path)} is larger than {_MAX_BYTES} bytes; no key or token is")
+    return content.decode("utf-8", "replace")
 
 
 def _shown(path: Path) -> str:

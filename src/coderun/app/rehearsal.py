@@ -275,6 +275,10 @@ class NotedForge:
         _ = body, marker
         self._note(f"comment on #{number} of {self._where}")
 
+    async def react(self, number: int, comment: int, *, accepted: bool) -> None:
+        """Noted."""
+        self._note(f"answer comment {comment} on #{number} of {self._where}: {'accepted' if accepted else 'refused'}")
+
     async def review(self, number: int, state: ReviewState, body: str, *, head_sha: str) -> Review:
         """A controller never does."""
         raise NotImplementedError(f"a controller reviews nothing (#{number}, {state}, {head_sha}, {len(body)} characters)")
