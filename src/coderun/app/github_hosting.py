@@ -128,6 +128,7 @@ class GitHubHosting:
                 {name: DeliveryLog(account.as_app) for name, account in self._apps().items()}, store, clock=self._clock
             ),
             poll=min(settings.poll_seconds, SLOWEST_RUN),
+            tells=True,
         )
 
     async def close(self) -> None:

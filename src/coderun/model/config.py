@@ -168,6 +168,20 @@ class WebhookSettings(Section, frozen=True, kw_only=True):
     secret_files: tuple[str, ...] = ()
 
 
+class PullRequestSettings(Section, frozen=True, kw_only=True):
+    """How plays talk with people on pull requests.
+
+    Attributes:
+        commands: Whether `/coderun …` in comments is obeyed.
+        status_comment: Whether one comment says where the play stands. Only on a forge of others.
+        check_run: Whether a check `coderun` on the head says it too. Only on a forge of others.
+    """
+
+    commands: bool = True
+    status_comment: bool = True
+    check_run: bool = False
+
+
 class PermissionSettings(Section, frozen=True, kw_only=True):
     """What agents may do without being asked, as rules of their CLI; the templates write them into its settings."""
 
@@ -225,6 +239,7 @@ class Config(Section, frozen=True, kw_only=True):
     limits: LimitSettings = LimitSettings()
     budgets: BudgetSettings = BudgetSettings()
     forge: ForgeSettings = ForgeSettings()
+    pull_requests: PullRequestSettings = PullRequestSettings()
     webhook: WebhookSettings = WebhookSettings()
     templates: str = ""
     permissions: PermissionSettings = PermissionSettings()
