@@ -6,7 +6,7 @@ PYTEST := $(BIN)/python -m pytest
 RUN_STAMP := $(VENV)/.run-ready
 DEV_STAMP := $(VENV)/.dev-ready
 
-.PHONY: help demo test test-fast test-crash test-cluster lint format bench lock wheel clean
+.PHONY: help demo test test-fast test-crash test-cluster lint format chart bench lock wheel clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -46,6 +46,9 @@ lint: $(DEV_STAMP) ## Check style, types and who imports whom
 format: $(DEV_STAMP) ## Format the code
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
+
+chart: $(DEV_STAMP) ## Write what the chart carries of the code: custom resource definitions, schema of the values
+	@$(BIN)/python -m tests.deploy.chart_files
 
 bench: $(DEV_STAMP) ## Measure, and print a table (docs/benchmarks.md keeps the results)
 	@$(BIN)/python -m benchmarks

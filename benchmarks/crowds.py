@@ -49,8 +49,8 @@ async def play_pattern(made: World) -> Pattern:
         parked = await _follow(system, submitted.name, until_person=True)
         assert parked.status.stage == "merge", parked.status
         runs = await system.store.find(CodeRun)
-        [pull] = await system.forge.list_pull_requests()
-        await system.forge.merge(pull.number, head_sha=pull.head_sha)
+        [pull] = await local_forge(system).list_pull_requests()
+        await local_forge(system).merge(pull.number, head_sha=pull.head_sha)
         finished = await _follow(system, submitted.name, until_person=False)
         assert finished.status.phase is PlayPhase.SUCCEEDED, finished.status
         return Pattern(parked=parked, finished=finished, runs=tuple(runs), pull=pull)
@@ -159,7 +159,7 @@ def _like(known: ObjectT, pattern: Pattern, commits: Commits, number: int) -> Ob
 async def look_once(system: LocalSystem) -> None:
     """Run a controller until it has looked at everything."""
     assert system.take_control()
-    controller = system.make_controller()
+    controller = await system.make_controller()
     running = asyncio.ensure_future(controller.run())
     ready = asyncio.ensure_future(controller.ready.wait())
     await asyncio.wait({running, ready}, return_when=asyncio.FIRST_COMPLETED)

@@ -12,7 +12,7 @@ from statistics import median
 from benchmarks.table import Row
 from benchmarks.worlds import World, world
 
-from coderun.app.local import LocalSystem
+from coderun.app.local import LocalSystem, local_forge
 from coderun.app.request import PlayRequest, request_plays
 from coderun.model.play import Play
 
@@ -51,7 +51,7 @@ async def label(system: LocalSystem, follower: Follower, number: int) -> float:
     moved = asyncio.ensure_future(follower.until(lambda play: play.status.stage == "merge"))
     await asyncio.sleep(0.2)
     begun = time.perf_counter()
-    await system.forge.add_label(number, "accepted")
+    await local_forge(system).add_label(number, "accepted")
     return await moved - begun
 
 
@@ -74,7 +74,7 @@ async def measure() -> tuple[list[float], list[float]]:
             follower = Follower(system, submitted.name)
             with made.controller():
                 await follower.until(lambda play: play.status.stage == "accept")
-                [pull] = await system.forge.list_pull_requests()
+                [pull] = await local_forge(system).list_pull_requests()
                 repository = system.hosting.place
                 made.git(made.folder, "clone", "--quiet", "--branch", pull.head_branch, repository, "person")
                 labels, pushes = [], []

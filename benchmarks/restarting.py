@@ -12,7 +12,7 @@ async def main(folder: Path) -> None:
     """Say `reconciled`, the number of looks and their CPU seconds when that is so, and end."""
     async with open_local(folder, create=True) as system:
         assert system.take_control(), "another controller is at work"
-        controller = system.make_controller()
+        controller = await system.make_controller()
         running = asyncio.ensure_future(controller.run())
         ready = asyncio.ensure_future(controller.ready.wait())
         await asyncio.wait({running, ready}, return_when=asyncio.FIRST_COMPLETED)

@@ -38,7 +38,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         whole_plays = "acceptance" in item.path.parts and item.path.name != "test_way_to_merge.py"
         whole_forges = "fakegithub" in item.path.parts or item.path.name == "test_github_contract.py"
-        clusters = "cluster" in item.path.parts
+        clusters = "cluster" in item.path.parts or "helm" in getattr(item, "fixturenames", ())
         if whole_plays or whole_forges or clusters or item.get_closest_marker("claude") is not None:
             item.add_marker(pytest.mark.slow)
         if item.get_closest_marker("slow") is not None and item.get_closest_marker("timeout") is None:

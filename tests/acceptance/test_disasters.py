@@ -56,7 +56,7 @@ async def controlled(place: Place, *, clock: Callable[[], datetime] | None = Non
     )
     async with open_local(place.repository, create=True, around=around) as system:
         await request_plays(system, PlayRequest(task=1))
-        controller = system.make_controller()
+        controller = await system.make_controller()
         async with together() as group:
             working = group.create_task(controller.run())
             try:

@@ -4,7 +4,9 @@ Reads the environment and the clock for everything below. The token goes from it
 """
 
 import asyncio
+import contextlib
 import os
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,11 +14,14 @@ from coderun.agent.stop import StopSignal
 from coderun.agent.supervisor import Places, Programs
 from coderun.agent.work import carry_out
 from coderun.forge.local.forge import LocalForge
+from coderun.forge.protocol import Forge
 from coderun.model.coderun import RunOutcome, RunPhase, RunReport
 from coderun.model.errors import CoderunError, StoreUnavailableError
-from coderun.plan.order import ForgeRef, RunOrder
+from coderun.plan.order import GITHUB, LOCAL, ForgeRef, RunOrder
 from coderun.store.listener import Listener
 from coderun.store.wake import Waker
+
+News = Callable[[float], Awaitable[object]]
 
 
 class SystemClock:
@@ -57,35 +62,44 @@ class Wakes:
 async def perform(order: RunOrder, places: Places, programs: Programs, stop: StopSignal) -> RunReport:
     """Carry out the order as its agent; `agent.supervisor.Perform`."""
     try:
-        forge = _open_forge(order.forge, places.token)
+        async with contextlib.AsyncExitStack() as stack:
+            forge, news = await _open(order, places, stack)
+            return await carry_out(
+                order,
+                places,
+                programs,
+                stop,
+                forge=forge,
+                inherited=os.environ,
+                clock=SystemClock(),
+                run_as_root=os.geteuid() == 0,
+                news=news,
+            )
     except (CoderunError, OSError) as error:
         outcome = RunOutcome(is_error=True, terminal_reason="ForgeUnavailable", summary=f"the forge did not open: {error}")
         return RunReport(phase=RunPhase.FAILED, outcome=outcome)
-    wakes = Wakes(_wake_folder(order.forge))
-    try:
-        return await carry_out(
-            order,
-            places,
-            programs,
-            stop,
-            forge=forge,
-            inherited=os.environ,
-            clock=SystemClock(),
-            run_as_root=os.geteuid() == 0,
-            news=wakes.wait,
-        )
-    finally:
-        wakes.close()
-        forge.close()
+
+
+async def _open(order: RunOrder, places: Places, stack: contextlib.AsyncExitStack) -> tuple[Forge, News | None]:
+    """The forge, and who tells of news on it. Raises `CoderunError`, `OSError`."""
+    if order.forge.kind == LOCAL:
+        wakes = Wakes(_wake_folder(order.forge))
+        stack.callback(wakes.close)
+        forge = _open_local(order.forge, places.token)
+        stack.callback(forge.close)
+        return forge, wakes.wait
+    if order.forge.kind == GITHUB:
+        from coderun.agent.on_github import open_github  # noqa: PLC0415 - heavy: HTTP is loaded only where it is spoken
+
+        return await stack.enter_async_context(open_github(order, places, os.environ)), None
+    raise CoderunError(f"this version knows no forge of kind {order.forge.kind!r}")
 
 
 def _wake_folder(ref: ForgeRef) -> Path:
     return Path(ref.location).parent / "wake"
 
 
-def _open_forge(ref: ForgeRef, token: Path) -> LocalForge:
-    if ref.kind != "local":
-        raise CoderunError(f"this version knows no forge of kind {ref.kind!r}")
+def _open_local(ref: ForgeRef, token: Path) -> LocalForge:
     folder = Path(ref.location)
     waker = Waker(_wake_folder(ref))
 

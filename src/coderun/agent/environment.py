@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from coderun.agent.access import agent_variables, gh_folder
 from coderun.agent.git import identity_variables
 from coderun.agent.ports import Places
 from coderun.agent.result import SHORTEST_SECRET
@@ -60,6 +61,7 @@ def build_environment(order: RunOrder, places: Places, inherited: Mapping[str, s
         "CODERUN_ATTEMPT": str(order.attempt),
         "CODERUN_ITERATION": str(order.iteration),
         "CODERUN_FORGE_TOKEN_FILE": str(places.token),
+        **agent_variables(order, gh=gh_folder(places.tmp), inherited=inherited),
     }
     return {**kept, **given_variables(inherited), **asked, **own}
 

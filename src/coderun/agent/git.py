@@ -50,14 +50,15 @@ class GitFailedError(RunFailedError):
 
 
 class Git(msgspec.Struct, frozen=True, kw_only=True):
-    """Runs git in one folder (of a repository or a worktree)."""
+    """Runs git in one folder (of a repository or a worktree); `settings` (`name=value`) go before all that git finds itself."""
 
     folder: Path
     env: dict[str, str]
+    settings: tuple[str, ...] = ()
 
     def at(self, folder: Path) -> Self:
         """The same git, in another folder."""
-        return type(self)(folder=folder, env=self.env)
+        return type(self)(folder=folder, env=self.env, settings=self.settings)
 
     async def run(
         self,
@@ -113,7 +114,7 @@ class Git(msgspec.Struct, frozen=True, kw_only=True):
     async def _run(
         self, arguments: tuple[str, ...], env: Mapping[str, str], feed: bytes | None, stop: StopSignal | None
     ) -> GitResult:
-        settings = [part for setting in _SETTINGS for part in ("-c", setting)]
+        settings = [part for setting in (*_SETTINGS, *self.settings) for part in ("-c", setting)]
         try:
             process = await asyncio.create_subprocess_exec(
                 "git",

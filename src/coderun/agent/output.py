@@ -11,6 +11,8 @@ from pathlib import Path
 
 import msgspec
 
+from coderun.agent.result import hide_secrets
+
 MAX_LINE = 1024 * 1024
 MAX_OUTPUT = 256 * 1024 * 1024
 LINE_CUT = b" [coderun: the line was cut here]"
@@ -116,7 +118,7 @@ class Journal:
         """`text` without the run's secrets."""
         for secret in self._secrets:
             text = text.replace(secret, "[secret]")
-        return text
+        return hide_secrets(text, ())
 
     def event(self, name: str, **fields: str | float | bool) -> None:
         """Note something the runner did or found; `name` is lower case."""

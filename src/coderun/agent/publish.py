@@ -104,7 +104,9 @@ def pull_request_body(order: RunOrder, result: AgentResult | None) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-async def wait_for_head(number: int, forge: Forge, patience: Patience, *, head: str, before: str) -> PullRequest:
+async def wait_for_head(
+    number: int, forge: Forge, patience: Patience, *, head: str, before: str, poll: float = POLL
+) -> PullRequest:
     """The pull request once the forge shows `head`; `before` is the head it showed before our push.
 
     Raises:
@@ -124,11 +126,11 @@ async def wait_for_head(number: int, forge: Forge, patience: Patience, *, head: 
                 "ForgeUnavailable",
                 f"pull request #{number} still shows {before[:12]} a minute after {head[:12]} was pushed to it",
             )
-        await patience.wait_for_news(POLL)
+        await patience.wait_for_news(poll)
 
 
 async def wait_for_checks(number: int, forge: Forge, patience: Patience, order: RunOrder, *, head: str) -> PullRequest:
-    """The pull request once the checks of `head` have passed, looked at when there is news, and once a second.
+    """The pull request once the checks of `head` have passed, looked at when there is news, and now and then (`limits.poll`).
 
     No check at all counts as passed: at once where the forge knows that none will come, else after the order's `checks_grace`.
 
@@ -150,7 +152,7 @@ async def wait_for_checks(number: int, forge: Forge, patience: Patience, order: 
             raise RunFailedError(
                 "ChecksTimedOut", f"after {waited:.0f} s the checks of {head[:12]} are: {checks_in_words(pull)}"
             )
-        await patience.wait_for_news(POLL)
+        await patience.wait_for_news(order.limits.poll)
 
 
 def failed_checks(pull: PullRequest) -> str:

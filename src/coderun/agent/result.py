@@ -20,6 +20,7 @@ SUMMARY_LIMIT: Final = 2048
 COMMENT_LIMIT: Final = 8 * 1024
 MOST_COMMENTS: Final = 50
 SHORTEST_SECRET: Final = 8
+_GITHUB_TOKEN: Final = re.compile(r"\b(?:gh[pousr]_[A-Za-z0-9]|github_pat_[A-Za-z0-9])[A-Za-z0-9_.-]{15,}")
 _CUT: Final = " […]"
 # Control characters (categories Cc and Cs) but newline and tab, and those that turn the direction of text.
 _OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
@@ -116,11 +117,14 @@ def escape_controls(text: str) -> str:
 
 
 def hide_secrets(text: str, secrets: Iterable[str]) -> str:
-    """`text` with every one of `secrets` replaced; what is shorter than `SHORTEST_SECRET` is no secret."""
+    """`text` with every one of `secrets` replaced, and all that looks like a token of GitHub.
+
+    What is shorter than `SHORTEST_SECRET` is no secret. A token that was renewed meanwhile is no longer among `secrets`.
+    """
     for secret in secrets:
         if len(secret) >= SHORTEST_SECRET and secret in text:
             text = text.replace(secret, "•••")
-    return text
+    return _GITHUB_TOKEN.sub("•••", text)
 
 
 def without_secrets(result: AgentResult, secrets: tuple[str, ...]) -> AgentResult:

@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from coderun.agent.access import git_settings, git_variables
 from coderun.agent.adapters import AgentEnd, Commission, adapter_for
 from coderun.agent.checkout import Checkout, Wanted, check_out
 from coderun.agent.environment import build_environment, is_settable, secrets_of
@@ -135,8 +136,11 @@ class _Run:
         self.run_as_root = run_as_root
         self.patience = patience
         self.secrets = secrets_of(places, inherited)
+        environment = git_environment(inherited, order.agent, home=places.home, token=places.token)
         self.git = Git(
-            folder=places.workspace, env=git_environment(inherited, order.agent, home=places.home, token=places.token)
+            folder=places.workspace,
+            env={**environment, **git_variables(order.forge, inherited)},
+            settings=git_settings(order.forge),
         )
         self.scratch = places.tmp / "git"
         self.checkout: Checkout | None = None
@@ -264,7 +268,9 @@ class _Run:
             return
         number = self.pull.number
         before = checkout.remote_head or pushed.head
-        self.pull = await wait_for_head(number, self.forge, self.patience, head=pushed.head, before=before)
+        self.pull = await wait_for_head(
+            number, self.forge, self.patience, head=pushed.head, before=before, poll=order.limits.poll
+        )
         if asks_for(order, GateKind.LABEL, GateKind.CHECKS):
             self.pull = await wait_for_checks(number, self.forge, self.patience, order, head=pushed.head)
             await set_labels(self.pull, order, self.forge, self.patience)

@@ -63,14 +63,17 @@ def read_configuration(repository: Path) -> Configuration:
     )
 
 
-def run_settings(configuration: Configuration, forge: ForgeRef) -> RunSettings:
-    """What the configuration says about runs, for `plan`; `forge` is where their pull requests are."""
+def run_settings(configuration: Configuration, forge: ForgeRef, *, poll: float = 1.0) -> RunSettings:
+    """What the configuration says about runs, for `plan`; `forge` is where their pull requests are, `poll` as in `Limits`."""
     config = configuration.config
     limits, telemetry = config.limits, config.telemetry
     return RunSettings(
         forge=forge,
         limits=Limits(
-            timeout=limits.run_timeout_seconds, grace=limits.stop_grace_seconds, checks_grace=config.checks_grace_seconds
+            timeout=limits.run_timeout_seconds,
+            grace=limits.stop_grace_seconds,
+            checks_grace=config.checks_grace_seconds,
+            poll=poll,
         ),
         keep_finished_days=limits.keep_finished_runs_days,
         parallel_runs=limits.parallel_runs,

@@ -20,7 +20,14 @@ from coderun.events.hints import hints_of
 from coderun.events.outcome import outcome_of
 from coderun.model.coderun import CodeRun
 from coderun.model.deliveries import Delivery, DeliveryState, Hint
-from coderun.model.errors import CoderunError, StoreCorruptError, UnavailableError, WriteConflictError
+from coderun.model.errors import (
+    CoderunError,
+    InvalidObjectError,
+    StoreCorruptError,
+    UnavailableError,
+    WriteConflictError,
+)
+from coderun.model.metrics import ControllerMetrics, NoControllerMetrics
 from coderun.model.names import ANNOTATION_PLAY
 from coderun.model.play import Play, PlayPhase
 from coderun.reconcile.coderun import CodeRunReconciler
@@ -49,6 +56,7 @@ class Kind(StrEnum):
     EVENTS = "Events"
     INBOX = "Inbox"
     REPAIR = "Repair"
+    TALK = "Talk"
     TASKS = "Tasks"
 
 
@@ -99,6 +107,14 @@ class Repair(Protocol):
         ...
 
 
+class Talk(Protocol):
+    """Takes commands from comments, and tells on the pull request how a play goes."""
+
+    async def reconcile(self, name: str) -> Again:
+        """One pass over the pull request of the play of that name."""
+        ...
+
+
 class CheckRunner(Protocol):
     """Runs the checks a pull request's head still lacks."""
 
@@ -126,7 +142,7 @@ def _nobody(_text: str) -> None:
 class Controller:
     """All loops of one state folder. `run` returns when `stop` was called; runs that are at work go on without it.
 
-    `tell` is told, for people, of what goes wrong and is tried again: once, and once more when it goes well.
+    `tell` is told, for people, of what goes wrong: once, and once more when it goes well.
     """
 
     def __init__(
@@ -144,11 +160,14 @@ class Controller:
         tasks: TaskList | None = None,
         lookout: Lookout | None = None,
         repair: Repair | None = None,
+        talk: Talk | None = None,
         keep_deliveries_days: float = DELIVERY_DAYS,
         clock: Callable[[], datetime],
         monotonic: Callable[[], float],
         jitter: Callable[[], float],
         tell: Callable[[str], None] = _nobody,
+        metrics: ControllerMetrics | None = None,
+        workers: int = WORKERS,
     ) -> None:
         self._store = store
         self._runtime = runtime
@@ -159,6 +178,8 @@ class Controller:
             self._reconcilers[Kind.TASKS] = tasks.reconcile
         if repair is not None:
             self._reconcilers[Kind.REPAIR] = repair.reconcile
+        if talk is not None:
+            self._reconcilers[Kind.TALK] = talk.reconcile
         self._repair = repair
         self._keep_deliveries = timedelta(days=keep_deliveries_days)
         self._view = view
@@ -171,8 +192,11 @@ class Controller:
         self._jitter = jitter
         self._tell = tell
         # Checks take minutes: they have workers of their own, so that no play waits for them to be looked at.
-        self._slow: WorkQueue[Key] = WorkQueue(monotonic)
-        self._queue: WorkQueue[Key] = WorkQueue(monotonic)
+        self._metrics = metrics or NoControllerMetrics()
+        self._workers = workers
+        self._monotonic = monotonic
+        self._slow: WorkQueue[Key] = WorkQueue(monotonic, metrics=self._metrics.queue("slow"))
+        self._queue: WorkQueue[Key] = WorkQueue(monotonic, metrics=self._metrics.queue("main"))
         self._stopping = asyncio.Event()
         self._trouble: dict[Key, str] = {}
         self._looked_at: set[str] = set()
@@ -189,7 +213,7 @@ class Controller:
                 group.create_task(self._follow_store(changes), name="store"),
                 group.create_task(self._follow_forge(), name="forge"),
                 group.create_task(self._follow_runtime(), name="runtime"),
-                *(group.create_task(self._work(self._queue), name=f"worker-{n}") for n in range(WORKERS)),
+                *(group.create_task(self._work(self._queue), name=f"worker-{n}") for n in range(self._workers)),
                 *(group.create_task(self._work(self._slow), name=f"checks-{n}") for n in range(CHECK_WORKERS)),
             ]
             if self._lookout is not None:
@@ -303,7 +327,15 @@ class Controller:
             plays.update(self._view.unbound(repository))
         for play in plays:
             self._queue.add(Key(Kind.PLAY, play))
-        return plays
+        # Of one that has ended only a person's command moves anything.
+        ended = self._view.ended_of_pull(repository, hint.number) if hint.number is not None else []
+        for play in ended:
+            self._talk_about(play)
+        return plays.union(ended if Kind.TALK in self._reconcilers else ())
+
+    def _talk_about(self, play: str) -> None:
+        if Kind.TALK in self._reconcilers:
+            self._slow.add(Key(Kind.TALK, play))
 
     def _settle(self, delivery: Delivery) -> Settlement:
         hints = hints_of(delivery)
@@ -311,7 +343,9 @@ class Controller:
         for hint in hints:
             plays |= self.hint(delivery.repository, hint)
         outcome = outcome_of(delivery, hints, plays, is_played=self._view.is_played(delivery.repository))
-        return Settlement(id=delivery.id, state=DeliveryState.MOVED if plays else DeliveryState.IGNORED, outcome=outcome)
+        state = DeliveryState.MOVED if plays else DeliveryState.IGNORED
+        self._metrics.delivery(state.value)
+        return Settlement(id=delivery.id, state=state, outcome=outcome)
 
     # -- work --------------------------------------------------------------------------------------------------------------
 
@@ -326,26 +360,38 @@ class Controller:
 
     async def _reconcile(self, key: Key, queue: WorkQueue[Key]) -> None:
         self.reconciles += 1
+        begun = self._monotonic()
+        result = await self._pass(key, queue)
+        self._metrics.reconciled(key.kind.value, result, self._monotonic() - begun)
+
+    async def _pass(self, key: Key, queue: WorkQueue[Key]) -> str:
+        """One pass, and what comes of it; how it ended, for the metrics."""
         try:
             again = await self._reconcilers[key.kind](key.name)
         except WriteConflictError:
             queue.add(key)
-            return
+            return "requeue"
         except StoreCorruptError:
             raise
         except UnavailableError as error:
             self._report(key, error)
             queue.retry(key, retry_after=error.retry_after)
-            return
+            return "error"
+        except InvalidObjectError as error:
+            self._report(key, error, again=False)
+            queue.forget(key)  # it is looked at when somebody has mended it
+            return "error"
         except Exception as error:  # noqa: BLE001 - one bad object must not stop the others
             self._report(key, error)
             queue.retry(key)
-            return
+            return "error"
         queue.forget(key)
         if key.kind is Kind.PLAY:
             self._looked_at.add(key.name)
+            self._talk_about(key.name)
         self._went_well(key)
         self._follow_up(key, again, queue)
+        return "requeue_after" if again.after is not None else "success"
 
     def _follow_up(self, key: Key, again: Again, queue: WorkQueue[Key]) -> None:
         seen = self._view.plays.get(key.name) if key.kind is Kind.PLAY else None
@@ -364,14 +410,14 @@ class Controller:
             _log.info("went well again", kind=key.kind.value, name=key.name)
             self._tell(f"{key}: goes on again")
 
-    def _report(self, key: Key, error: Exception) -> None:
+    def _report(self, key: Key, error: Exception, *, again: bool = True) -> None:
         # Said once, not at every repetition.
         text = f"{type(error).__name__}: {error}"
         if self._trouble.get(key) != text:
             self._trouble[key] = text
             unexpected = not isinstance(error, CoderunError)
             _log.warning("pass failed", kind=key.kind.value, name=key.name, error=text, exc_info=unexpected)
-            self._tell(f"{key}: {text if unexpected else error}; it is tried again")
+            self._tell(f"{key}: {text if unexpected else error}{'; it is tried again' if again else ''}")
 
 
 @contextlib.contextmanager

@@ -44,12 +44,13 @@ class State(StrEnum):
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """One thing that was looked at: what was found, and what to do where that is not right."""
+    """One thing that was looked at: what was found, what to do where that is not right, and the page to do it on."""
 
     name: str
     state: State
     found: str
     advice: str = ""
+    link: str = ""
 
 
 class Surroundings(msgspec.Struct, frozen=True, kw_only=True):

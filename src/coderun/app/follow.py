@@ -51,7 +51,7 @@ async def _keep_controlling(system: LocalSystem, control: Control) -> None:
         control.is_taken = not system.take_control()
         if not control.is_taken:
             try:
-                control.own = system.make_controller()
+                control.own = await system.make_controller()
                 await control.own.run()
             finally:
                 control.own = None

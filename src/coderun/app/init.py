@@ -71,6 +71,7 @@ _TAIL: Final = """\
 #  retryBackoffSeconds: 10
 #  parallelRuns: 4
 #  keepFinishedRunsDays: 14
+#  keepEventsDays: 30
 
 # What may be spent, in US dollars and turns; no limits by default.
 #budgets:
@@ -79,11 +80,19 @@ _TAIL: Final = """\
 #  perRunUsd: 5
 #  perRunTurns: 200
 
-# Where pull requests live. `local` keeps them on this machine, beside the repository.
+# Where pull requests live. `local` keeps them on this machine, beside the repository; `github` is GitHub.
 #forge:
 #  type: local
 #  url: ""
 #  repository: ""
+#  tokenFile: ""
+#  pollSeconds: 5
+
+# The door for GitHub's webhooks in `coderun up`; port 0 is no door.
+#webhook:
+#  host: 127.0.0.1
+#  port: 0
+#  secretFiles: []
 
 # Your own templates of prompts, settings and hooks, laid over the packaged ones; `coderun render --agent rex` shows the result.
 #templates: .coderun/templates

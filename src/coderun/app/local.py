@@ -18,25 +18,28 @@ import msgspec
 from coderun.agent.environment import LOGIN_VARIABLES, NETWORK_VARIABLES
 from coderun.app.configuration import Configuration, read_configuration, run_settings
 from coderun.app.controller import Controller
-from coderun.app.hosting import Hosting
+from coderun.app.github_keys import read_credentials
+from coderun.app.hosting import ForgeParts, Hosting
 from coderun.app.local_hosting import LocalHosting
 from coderun.app.logs import log_to
-from coderun.app.places import ask_git, find_base_branch, find_repository, find_state_folder
+from coderun.app.places import ask_git, find_base_branch, find_github_repository, find_repository, find_state_folder
 from coderun.forge.local.forge import LocalForge
 from coderun.forge.local.records import BaseState, ForgeSettings
 from coderun.forge.protocol import Forge
 from coderun.model.config import ForgeType
 from coderun.model.errors import ConfigError, NotFoundError
 from coderun.model.gates import GateActor, GateKind
+from coderun.model.github import github_host
 from coderun.model.names import dns_label
 from coderun.model.repository import parse_repository
 from coderun.model.roster import Agent, Roster
 from coderun.pipeline.definition import Pipeline
 from coderun.pipeline.facts import Rules
-from coderun.plan.order import RunOrder
+from coderun.plan.order import GITHUB, RunOrder
 from coderun.plan.plan import workspace_of
 from coderun.reconcile.coderun import CodeRunReconciler
 from coderun.reconcile.play import PlayReconciler, PlaySettings
+from coderun.reconcile.talk import TalkReconciler, TalkSettings
 from coderun.reconcile.view import View
 from coderun.runtime.process import ProcessRuntime
 from coderun.store import wake
@@ -116,19 +119,15 @@ class LocalSystem:
         )
 
     @property
-    def forge(self) -> Forge:
-        """The repository's forge, as whoever gives commands here."""
-        return self.hosting.forge
-
-    @property
     def person(self) -> str:
         """Login of whoever acts here without a token."""
-        return self.forge.login
+        return self.hosting.person
 
     @property
     def service(self) -> str:
         """The service of this repository's plays."""
-        return self.configuration.config.service or dns_label(parse_repository(str(self.repository)).slug)
+        name = parse_repository(self.hosting.repository).name
+        return self.configuration.config.service or dns_label(name.rstrip("/").rpartition("/")[2])
 
     @property
     def pipelines(self) -> dict[str, Pipeline]:
@@ -155,14 +154,14 @@ class LocalSystem:
             log_to(self.state / "logs" / "controller.log")
         return taken
 
-    def make_controller(self) -> Controller:
+    async def make_controller(self) -> Controller:
         """A controller over this system; the lock is the caller's to hold."""
         config = self.configuration.config
         limits = config.limits
-        roster = self.roster()
         view = View()
-        parts = self.hosting.parts(self.store)
-        settings = run_settings(self.configuration, parts.ref)
+        parts = await self.hosting.parts(self.store, self.roster(), view)
+        roster = parts.roster
+        settings = run_settings(self.configuration, parts.ref, poll=parts.poll)
         rules = Rules(
             attempts=limits.attempts,
             backoff=limits.retry_backoff_seconds,
@@ -197,6 +196,7 @@ class LocalSystem:
             tasks=parts.tasks,
             lookout=parts.lookout,
             repair=parts.repair,
+            talk=self._make_talk(parts, roster),
             keep_deliveries_days=limits.keep_events_days,
             wakes=self._ticks,
             workspace_of=lambda run: workspace_of(run, roster),
@@ -204,6 +204,19 @@ class LocalSystem:
             monotonic=time.monotonic,
             jitter=random.random,
             tell=self.tell,
+        )
+
+    def _make_talk(self, parts: ForgeParts, roster: Roster) -> TalkReconciler:
+        said = self.configuration.config.pull_requests
+        settings = TalkSettings(
+            pipelines=self.pipelines,
+            roster=roster,
+            commands=said.commands,
+            status_comment=said.status_comment and parts.tells,
+            check_run=said.check_run and parts.tells,
+        )
+        return TalkReconciler(
+            store=self.store, forges=parts.forges, settings=settings, clock=self.clock, monotonic=time.monotonic
         )
 
     async def _ticks(self, seconds: float) -> AsyncIterator[None]:
@@ -241,11 +254,6 @@ async def open_local(folder: Path, *, create: bool = False, around: Surroundings
     state = find_state_folder(repository, environ=around.environment, home=around.home)
     configuration = read_configuration(repository)
     base = find_base_branch(repository, configured=configuration.config.base_branch, environ=around.environment).name
-    if configuration.config.forge.type is not ForgeType.LOCAL:
-        raise ConfigError(
-            f"coderun.yaml asks for a forge of type {configuration.config.forge.type.value!r}, "
-            "which this version cannot use yet; take `forge.type` out, or set it to local"
-        )
     if create:
         await _make(state, repository, configuration, base, around)
     elif not (state / "state.db").exists():
@@ -255,16 +263,7 @@ async def open_local(folder: Path, *, create: bool = False, around: Surroundings
         stack.callback(listener.close)
         store = SqliteStore.open(state / "state.db", clock=around.clock, listener=listener)
         stack.push_async_callback(store.close)
-        hosting = LocalHosting(
-            forge=open_forge_in(state, around.environment, clock=around.clock),
-            repository=repository,
-            state=state,
-            configuration=configuration,
-            base_branch=base,
-            environment=around.environment,
-            check_environment={name: around.environment[name] for name in PASSED_ON if name in around.environment},
-            clock=around.clock,
-        )
+        hosting = _open_hosting(repository, state, configuration, base, around)
         stack.push_async_callback(hosting.close)
         yield LocalSystem(
             around=around,
@@ -276,6 +275,38 @@ async def open_local(folder: Path, *, create: bool = False, around: Surroundings
             hosting=hosting,
             listener=listener,
         )
+
+
+def _open_hosting(repository: Path, state: Path, configuration: Configuration, base: str, around: Surroundings) -> Hosting:
+    if configuration.config.forge.type is ForgeType.GITHUB:
+        return _open_github(repository, state, configuration, around)
+    return LocalHosting(
+        forge=open_forge_in(state, around.environment, clock=around.clock),
+        repository=repository,
+        state=state,
+        configuration=configuration,
+        base_branch=base,
+        environment=around.environment,
+        check_environment={name: around.environment[name] for name in PASSED_ON if name in around.environment},
+        clock=around.clock,
+    )
+
+
+def _open_github(repository: Path, state: Path, configuration: Configuration, around: Surroundings) -> Hosting:
+    from coderun.app.github_hosting import GitHubHosting  # noqa: PLC0415 - heavy: HTTP and cryptography, only for GitHub
+
+    settings = configuration.config.forge
+    host = github_host(settings.url)
+    token_file = (repository / settings.token_file) if settings.token_file else None
+    return GitHubHosting(
+        repository=find_github_repository(repository, settings.repository, host, environ=around.environment),
+        configuration=configuration,
+        credentials=read_credentials(host, environ=around.environment, home=around.home, token_file=token_file),
+        person=_person(around, configuration.roster),
+        cache=state / "github.json",
+        environment=around.environment,
+        clock=around.clock,
+    )
 
 
 def local_forge(system: LocalSystem) -> LocalForge:
@@ -291,7 +322,8 @@ def surroundings(folder: Path) -> Surroundings:
     return Surroundings(cwd=folder, home=Path.home(), environment=dict(os.environ), command=command)
 
 
-def open_forge(folder: Path) -> LocalForge:
+@contextlib.asynccontextmanager
+async def open_forge(folder: Path) -> AsyncIterator[Forge]:
     """The forge of the run this process belongs to, else of the repository around `folder`; as the token's agent or the person.
 
     Raises:
@@ -300,14 +332,41 @@ def open_forge(folder: Path) -> LocalForge:
     """
     around = surroundings(folder)
     named = around.environment.get("CODERUN_ORDER")
-    if named:
-        try:
-            order = msgspec.json.decode(Path(named).read_bytes(), type=RunOrder)
-        except (OSError, msgspec.MsgspecError) as error:
-            raise ConfigError(f"CODERUN_ORDER names {named!r}, which cannot be read: {error}; unset it") from error
-        return open_forge_in(Path(order.forge.location).parent, around.environment)
-    repository = find_repository(folder, environ=around.environment)
-    return open_forge_in(find_state_folder(repository, environ=around.environment, home=around.home), around.environment)
+    order = _read_order(named) if named else None
+    async with contextlib.AsyncExitStack() as stack:
+        if order is not None and order.forge.kind == GITHUB:
+            from coderun.agent.on_github import open_as_agent  # noqa: PLC0415 - heavy: HTTP, only for GitHub
+
+            yield await stack.enter_async_context(open_as_agent(order, _token_file(around), around.environment))
+            return
+        if order is not None:
+            state = Path(order.forge.location).parent
+        else:
+            repository = find_repository(folder, environ=around.environment)
+            state = find_state_folder(repository, environ=around.environment, home=around.home)
+            configuration = read_configuration(repository)
+            if configuration.config.forge.type is ForgeType.GITHUB:
+                hosting = _open_github(repository, state, configuration, around)
+                stack.push_async_callback(hosting.close)
+                yield await hosting.open()
+                return
+        forge = open_forge_in(state, around.environment)
+        stack.callback(forge.close)
+        yield forge
+
+
+def _read_order(named: str) -> RunOrder:
+    try:
+        return msgspec.json.decode(Path(named).read_bytes(), type=RunOrder)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise ConfigError(f"CODERUN_ORDER names {named!r}, which cannot be read: {error}; unset it") from error
+
+
+def _token_file(around: Surroundings) -> Path:
+    named = around.environment.get("CODERUN_FORGE_TOKEN_FILE")
+    if not named:
+        raise ConfigError("CODERUN_ORDER is set and CODERUN_FORGE_TOKEN_FILE is not; unset the one, or set the other")
+    return Path(named)
 
 
 def open_forge_in(state: Path, environment: Mapping[str, str], *, clock: Callable[[], datetime] = now) -> LocalForge:
@@ -337,6 +396,8 @@ async def _make(state: Path, repository: Path, configuration: Configuration, bas
             f"the state folder {state} cannot be written: {error.strerror}; "
             "make it writable, or set CODERUN_STATE to another place"
         ) from error
+    if configuration.config.forge.type is not ForgeType.LOCAL:
+        return
     sync = await LocalForge.init(
         state / "forge",
         source_repository=repository,

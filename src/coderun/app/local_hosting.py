@@ -13,9 +13,12 @@ from coderun.events.local import PREFIX, LocalEvent, event_number, to_delivery
 from coderun.forge.local.forge import LocalForge
 from coderun.forge.protocol import Forge
 from coderun.model.coderun import CodeRun
+from coderun.model.marks import marks_of
+from coderun.model.pulls import PullState
 from coderun.model.repository import canonical
-from coderun.model.roster import Agent
-from coderun.plan.order import ForgeRef
+from coderun.model.roster import Agent, Roster
+from coderun.plan.order import LOCAL, ForgeRef
+from coderun.reconcile.view import View
 from coderun.store.protocol import Inbox, Store
 
 EVENT_BATCH: Final = 200
@@ -122,10 +125,27 @@ class LocalHosting:
         """The path of the user's repository."""
         return str(self._repository)
 
-    def parts(self, store: Store) -> ForgeParts:
+    @property
+    def person(self) -> str:
+        """Login of whoever acts here without a token."""
+        return self.forge.login
+
+    async def open(self) -> Forge:
+        """The local forge."""
+        return self.forge
+
+    async def merged_tasks(self, base_branch: str) -> frozenset[int]:
+        """Tasks whose pull request was merged into this branch, by marks that agree."""
+        merged = await self.forge.list_pull_requests(PullState.MERGED)
+        found = [marks_of(pull) for pull in merged if pull.base_branch == base_branch]
+        return frozenset(task for marks in found if marks.agree for task in marks.tasks)
+
+    async def parts(self, store: Store, roster: Roster, view: View) -> ForgeParts:
         """The parts for one controller."""
+        _ = view
         return ForgeParts(
-            ref=ForgeRef(kind="local", location=str(self.forge.folder), repository=str(self.forge.repository)),
+            roster=roster,
+            ref=ForgeRef(kind=LOCAL, location=str(self.forge.folder), repository=str(self.forge.repository)),
             forges=LocalForges(self.forge),
             tokens=LocalTokens(self.forge),
             source=LocalSource(self.forge, store, self.repository),

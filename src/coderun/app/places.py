@@ -6,6 +6,7 @@ options.
 
 import hashlib
 import os
+import re
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +16,8 @@ import msgspec
 
 from coderun.model.config import is_branch_name
 from coderun.model.errors import ConfigError
+from coderun.model.github import GitHubHost
+from coderun.model.repository import parse_repository
 from coderun.model.text import did_you_mean, listed, printable
 
 STATE_VARIABLE: Final = "CODERUN_STATE"
@@ -139,6 +142,31 @@ def find_base_branch(repository: Path, *, configured: str = "", environ: Mapping
         if found is not None:
             return found
     return _current_branch(repository, environ)
+
+
+def find_github_repository(repository: Path, configured: str, host: GitHubHost, *, environ: Mapping[str, str]) -> str:
+    """`owner/name` on GitHub: what is configured, else what the remote `origin` says, spelt as there.
+
+    Raises:
+        ConfigError: nothing says which, or it is on another host.
+    """
+    text = configured
+    if not text:
+        answer = ask_git(repository, "remote", "get-url", "origin", environ=environ)
+        text = answer.out.strip() if answer.code == 0 else ""
+    if not text:
+        raise ConfigError("nothing says which repository on GitHub this is: set forge.repository, or a remote called origin")
+    found = parse_repository(text)
+    wanted = parse_repository(f"{host.web}/owner/name").host
+    is_slug = configured.count("/") == 1 and "://" not in configured and "@" not in configured
+    if found.is_local or (found.host != wanted and not is_slug):
+        source = "forge.repository" if configured else "the remote origin"
+        raise ConfigError(
+            f"{source} is {printable(str(found), 200)}, which is not on {wanted}; set forge.repository to owner/name, "
+            "and forge.url for a server of your own"
+        )
+    path = re.sub(r"\.git/*\Z", "", text.rstrip("/"), flags=re.IGNORECASE).replace(":", "/").rsplit("/", 2)
+    return "/".join(path[-2:])
 
 
 def _configured_branch(repository: Path, name: str, environ: Mapping[str, str]) -> BaseBranch:

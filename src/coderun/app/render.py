@@ -182,7 +182,7 @@ class Renderer:
         roster = self.configuration.roster
         if not name:
             raise ConfigError(f"say what to render: --agent NAME ({listed(self.agents())}), or the YAML file of a CodeRun")
-        agent = roster.agents.get(name) or roster.of_login(name)
+        agent = roster.named(name)
         if agent is None:
             near = did_you_mean(name, roster.agents)
             raise ConfigError(f"there is no agent {printable(name, 80)!r} in the roster{near} (known: {listed(self.agents())})")

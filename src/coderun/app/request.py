@@ -21,7 +21,6 @@ from coderun.app.tasks import read_tasks, task_from_argument, with_files
 from coderun.model.coderun import Budget, CliConfig, CliType, CodeRun, CodeRunSpec, PullRequestRef
 from coderun.model.errors import AlreadyExistsError, ConfigError, NotFoundError
 from coderun.model.gates import Gate, GateKind
-from coderun.model.marks import marks_of
 from coderun.model.meta import ObjectMeta
 from coderun.model.names import LABEL_AGENT, LABEL_SERVICE, LABEL_STAGE, LABEL_TASK, shorten
 from coderun.model.play import Play
@@ -88,7 +87,7 @@ async def request_run(system: LocalSystem, *, agent: str, task: int | None, text
         ConfigError: the agent or task is not known, or no program is there to run.
     """
     roster = system.configuration.roster
-    chosen = roster.agents.get(agent) or roster.of_login(agent)
+    chosen = roster.named(agent)
     if chosen is None:
         raise ConfigError(f"there is no agent {agent!r} in the roster (known: {', '.join(sorted(roster.agents))})")
     if (task is None) == (not text):
@@ -185,12 +184,8 @@ def _read(system: LocalSystem) -> list[Task]:
 async def _known(system: LocalSystem) -> tuple[frozenset[int], frozenset[int]]:
     """Task ids that are done (in the store, or derived from merged pull requests), and those under way."""
     plays = await system.store.find(Play)
-    merged = await system.forge.list_pull_requests(PullState.MERGED)
     done = {play.spec.task_id for play in plays if play.is_finished and play.status.phase.value == "Succeeded"}
-    for pull in merged:
-        marks = marks_of(pull)
-        if marks.agree and pull.base_branch == system.base_branch:
-            done |= marks.tasks
+    done |= await system.hosting.merged_tasks(system.base_branch)
     under_way = {play.spec.task_id for play in plays if not play.is_finished}
     return frozenset(done - under_way), frozenset(under_way)
 
@@ -207,7 +202,8 @@ async def _own_task(system: LocalSystem, text: str) -> Task:
 async def _create_run(system: LocalSystem, agent: Agent, task: Task, cli: CliConfig | None) -> str:
     stage = next((s for s in system.configuration.pipeline.stages if s.role and s.role == agent.role), None)
     evidence = tuple(g for g in stage.asked if g.kind is not GateKind.MERGED) if stage else (Gate(kind=GateKind.RUN),)
-    pulls = [p for p in await system.forge.find_pull_requests(task.id) if p.state is PullState.OPEN]
+    forge = await system.hosting.open()
+    pulls = [p for p in await forge.find_pull_requests(task.id) if p.state is PullState.OPEN]
     needs_pull = any(gate.kind in {GateKind.LABEL, GateKind.REVIEW, GateKind.CHECKS} for gate in evidence)
     if needs_pull and not pulls:
         raise NotFoundError(f"agent {agent.name} works on a pull request, and none of task {task.id} is open")

@@ -1,9 +1,10 @@
-"""`coderun pr`: pull requests of the local forge, for people and for agents within a run.
+"""`coderun pr`: pull requests, for people and for agents within a run.
 
 Shows and changes through the forge protocol only; who may do what is the forge's to say. All texts of others are cleaned
 before they reach a terminal.
 """
 
+import contextlib
 import sys
 from collections.abc import Callable, Coroutine
 from enum import StrEnum
@@ -16,6 +17,7 @@ from coderun.cli.terminal import Exit, Output, OutputOption, RepoOption, folder_
 
 if TYPE_CHECKING:
     from coderun.forge.local import LocalForge
+    from coderun.forge.protocol import Forge
     from coderun.model.pulls import Comment, PullRequest
 
 T = TypeVar("T")
@@ -23,7 +25,7 @@ ForgeOpener = Callable[[], "LocalForge"]
 
 app = typer.Typer(
     name="pr",
-    help="List, read, review and merge the pull requests of the local forge.",
+    help="List, read, review and merge the pull requests of this repository.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -51,35 +53,38 @@ HeadOption = Annotated[str, typer.Option("--head", help="Only if this commit is 
 LabelArgument = Annotated[list[str], typer.Argument(metavar="LABEL...", help="One or more labels.")]
 
 
-def _with_forge(context: typer.Context, repo: str, work: "Callable[[LocalForge], Coroutine[Any, Any, T]]") -> T:
+def _with_forge(context: typer.Context, repo: str, work: "Callable[[Forge], Coroutine[Any, Any, T]]") -> T:
     """Run `work` on the forge: the one the caller handed over as the context's object, else the one around `repo`."""
 
     async def body() -> T:
-        forge = _open_forge(context, repo)
-        try:
+        if callable(context.obj):
+            opener: ForgeOpener = context.obj
+            with contextlib.closing(opener()) as given:
+                return await work(given)
+        from coderun.app.local import open_forge
+
+        async with open_forge(folder_of(repo)) as forge:
             return await work(forge)
-        finally:
-            forge.close()
 
     return run_async(body())
 
 
-def _open_forge(context: typer.Context, repo: str) -> "LocalForge":
-    if callable(context.obj):
-        opener: ForgeOpener = context.obj
-        return opener()
-    from coderun.app.local import open_forge
-
-    return open_forge(folder_of(repo))
-
-
-async def _get(forge: "LocalForge", number: int) -> "PullRequest":
+async def _get(forge: "Forge", number: int) -> "PullRequest":
     from coderun.model.errors import NotFoundError
 
     pull = await forge.get_pull_request(number)
     if pull is None:
         raise NotFoundError(f"there is no pull request {number}; `coderun pr list --state all` shows those there are")
     return pull
+
+
+def _local(forge: "Forge") -> "LocalForge":
+    from coderun.forge.local import LocalForge
+    from coderun.model.errors import RefusedError
+
+    if not isinstance(forge, LocalForge):
+        raise RefusedError("--admin is for the local forge; on GitHub the branch's rules say who may go past them")
+    return forge
 
 
 @app.command("list")
@@ -98,7 +103,7 @@ def list_(
         coderun pr list -o name
     """
 
-    async def work(forge: "LocalForge") -> "list[PullRequest]":
+    async def work(forge: "Forge") -> "list[PullRequest]":
         from coderun.model.pulls import PullState
 
         wanted = None if state is Shown.ALL else PullState(state.value)
@@ -122,7 +127,7 @@ def show_(context: typer.Context, number: NumberArgument, output: OutputOption =
         coderun pr show 7 -o json
     """
 
-    async def work(forge: "LocalForge") -> "tuple[PullRequest, list[Comment]]":
+    async def work(forge: "Forge") -> "tuple[PullRequest, list[Comment]]":
         return await _get(forge, number), await forge.comments(number)
 
     pull, comments = _with_forge(context, repo, work)
@@ -143,7 +148,7 @@ def diff(context: typer.Context, number: NumberArgument, repo: RepoOption = "") 
         coderun pr diff 7 | git apply
     """
 
-    async def work(forge: "LocalForge") -> str:
+    async def work(forge: "Forge") -> str:
         return await forge.diff(number)
 
     text = _with_forge(context, repo, work)
@@ -168,7 +173,7 @@ def comment(
     """
     text = _text(body)
 
-    async def work(forge: "LocalForge") -> "PullRequest":
+    async def work(forge: "Forge") -> "PullRequest":
         await forge.comment(number, text)
         return await _get(forge, number)
 
@@ -198,7 +203,7 @@ def review(
     if not approve and not text.strip():
         raise typer.BadParameter("a review that does not approve needs a text; add --body TEXT")
 
-    async def work(forge: "LocalForge") -> "PullRequest":
+    async def work(forge: "Forge") -> "PullRequest":
         from coderun.model.pulls import ReviewState
 
         said = ReviewState.CHANGES_REQUESTED if request_changes else ReviewState.COMMENTED
@@ -224,7 +229,7 @@ def label(
         coderun pr label 7 ready-for-qa
     """
 
-    async def work(forge: "LocalForge") -> "PullRequest":
+    async def work(forge: "Forge") -> "PullRequest":
         for name in labels:
             await forge.add_label(number, name)
         return await _get(forge, number)
@@ -246,7 +251,7 @@ def unlabel(
         coderun pr unlabel 7 ready-for-qa
     """
 
-    async def work(forge: "LocalForge") -> "PullRequest":
+    async def work(forge: "Forge") -> "PullRequest":
         for name in labels:
             await forge.remove_label(number, name)
         return await _get(forge, number)
@@ -263,7 +268,7 @@ def checks(context: typer.Context, number: NumberArgument, output: OutputOption 
         coderun pr checks 7 -o json
     """
 
-    async def work(forge: "LocalForge") -> "PullRequest":
+    async def work(forge: "Forge") -> "PullRequest":
         return await _get(forge, number)
 
     from coderun.model.pulls import CheckState
@@ -307,12 +312,14 @@ def merge(
         coderun pr merge 7 --admin
     """
 
-    async def work(forge: "LocalForge") -> "PullRequest":
+    async def work(forge: "Forge") -> "PullRequest":
         from coderun.model.pulls import MergeMethod
 
         pull = await _get(forge, number)
         method = MergeMethod.SQUASH if squash else MergeMethod.MERGE
-        return await forge.merge(number, head_sha=head or pull.head_sha, method=method, admin=admin)
+        if not admin:
+            return await forge.merge(number, head_sha=head or pull.head_sha, method=method)
+        return await _local(forge).merge(number, head_sha=head or pull.head_sha, method=method, admin=True)
 
     merged = _with_forge(context, repo, work)
     _tell(merged, f"is merged into {safe(merged.base_branch)} as {merged.merge_sha[:12]}", output)
@@ -326,7 +333,7 @@ def close(context: typer.Context, number: NumberArgument, output: OutputOption =
         coderun pr close 7
     """
 
-    async def work(forge: "LocalForge") -> "PullRequest":
+    async def work(forge: "Forge") -> "PullRequest":
         await forge.close_pull_request(number)
         return await _get(forge, number)
 

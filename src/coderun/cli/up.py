@@ -73,7 +73,7 @@ async def _control(system: "LocalSystem", door: "Callable[[], contextlib.Abstrac
             )
             if url:
                 say(f"webhooks are taken at {safe(url)}")
-            await system.make_controller().run()
+            await (await system.make_controller()).run()
     finally:
         system.lock.release()
 

@@ -137,11 +137,20 @@ class ForgeType(StrEnum):
 
 
 class ForgeSettings(Section, frozen=True, kw_only=True):
-    """Where pull requests live."""
+    """Where pull requests live.
+
+    Attributes:
+        url: A GitHub Enterprise Server; "" is github.com.
+        repository: `owner/name` on GitHub; "" is what the remote `origin` says.
+        token_file: File with a personal token, for agents that have no App.
+        poll_seconds: From one look at GitHub to the next while something moves there.
+    """
 
     type: ForgeType = ForgeType.LOCAL
     url: str = ""
     repository: str = ""
+    token_file: str = ""
+    poll_seconds: Annotated[float, Meta(ge=0.1, le=3600)] = 5.0
 
 
 Port: TypeAlias = Annotated[int, Meta(ge=0, le=65_535)]
@@ -157,6 +166,20 @@ class WebhookSettings(Section, frozen=True, kw_only=True):
     host: str = "127.0.0.1"
     port: Port = 0
     secret_files: tuple[str, ...] = ()
+
+
+class PullRequestSettings(Section, frozen=True, kw_only=True):
+    """How plays talk with people on pull requests.
+
+    Attributes:
+        commands: Whether `/coderun …` in comments is obeyed.
+        status_comment: Whether one comment says where the play stands. Only on a forge of others.
+        check_run: Whether a check `coderun` on the head says it too. Only on a forge of others.
+    """
+
+    commands: bool = True
+    status_comment: bool = True
+    check_run: bool = False
 
 
 class PermissionSettings(Section, frozen=True, kw_only=True):
@@ -216,6 +239,7 @@ class Config(Section, frozen=True, kw_only=True):
     limits: LimitSettings = LimitSettings()
     budgets: BudgetSettings = BudgetSettings()
     forge: ForgeSettings = ForgeSettings()
+    pull_requests: PullRequestSettings = PullRequestSettings()
     webhook: WebhookSettings = WebhookSettings()
     templates: str = ""
     permissions: PermissionSettings = PermissionSettings()

@@ -30,6 +30,8 @@ class Agent(Shape, frozen=True, kw_only=True, forbid_unknown_fields=True):
         name: Its short name, a DNS label: part of workspace names and of its login on the local forge, `{name}[bot]`.
         role: The pipeline role it can take (`implementation`, `quality`, `testing`, …).
         github_app: Name of its GitHub App, `""` where it has none.
+        forge_login: Its login on the forge, where the forge has told it: then no other login is its.
+        forge_email: Its address in commits, where the forge has told it.
         cli: How it runs; a plain string in YAML means that `cliType` with everything else at its default.
         system_prompt: Text added to what the CLI is told; not a path.
         capabilities: Words that templates may branch on.
@@ -47,6 +49,8 @@ class Agent(Shape, frozen=True, kw_only=True, forbid_unknown_fields=True):
     tools: AgentTools = AgentTools()
     capabilities: tuple[str, ...] = ()
     service_account: str = ""
+    forge_login: str = ""
+    forge_email: str = ""
 
     @property
     def may_write(self) -> bool:
@@ -56,13 +60,27 @@ class Agent(Shape, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     @property
     def login(self) -> str:
-        """Its login on the local forge."""
-        return f"{self.name}[bot]"
+        """Its login on the forge; on the local one that is its name."""
+        return self.forge_login or f"{self.name}[bot]"
+
+    @property
+    def email(self) -> str:
+        """Its address in commits."""
+        return self.forge_email or f"{self.name}@coderun.invalid"
 
     def is_login(self, login: str) -> bool:
-        """Whether `login` is this agent's, on the local forge or as its App, whatever the case and `[bot]`."""
+        """Whether `login` is this agent's, whatever the case and `[bot]`.
+
+        Where the forge has told its login, that one alone: a person there may well be called like an agent.
+        """
         plain = normalise_login(login)
-        return plain in {self.name, normalise_login(self.github_app)} and plain != ""
+        own = {normalise_login(self.forge_login)} if self.forge_login else {self.name, normalise_login(self.github_app)}
+        return plain in own and plain != ""
+
+    def is_called(self, name: str) -> bool:
+        """Whether `name`, in a manifest or on a command line, means this agent: its own name, its App's or its login."""
+        plain = normalise_login(name)
+        return plain in {self.name, normalise_login(self.github_app), normalise_login(self.forge_login)} and plain != ""
 
 
 class Roster(msgspec.Struct, frozen=True):
@@ -78,6 +96,11 @@ class Roster(msgspec.Struct, frozen=True):
         """The agent behind a login, None for people and foreign bots."""
         return next((agent for agent in self.agents.values() if agent.is_login(login)), None)
 
+    def named(self, name: str) -> Agent | None:
+        """The agent of that name: its own, else its App's or its login."""
+        called = (agent for agent in self.agents.values() if agent.is_called(name))
+        return self.agents.get(name) or next(called, None)
+
     def of_app(self, github_app: str, *, wanted_by: str) -> Agent:
         """The agent that a CodeRun's `githubApp` names: an App (`5DLabs-Rex`, `5dlabs-rex[bot]`) or an agent's short name.
 
@@ -87,7 +110,7 @@ class Roster(msgspec.Struct, frozen=True):
         known = ", ".join(sorted(agent.github_app or agent.name for agent in self.agents.values())) or "none"
         if not github_app.strip():
             raise InvalidCodeRunError(f"CodeRun {wanted_by!r} names no GitHub App; set spec.githubApp (known: {known})")
-        agent = self.of_login(github_app)
+        agent = self.named(github_app)
         if agent is None:
             raise InvalidCodeRunError(
                 f"CodeRun {wanted_by!r} names GitHub App {github_app!r}, which is not in the roster (known: {known})"

@@ -3,11 +3,16 @@
 It holds no secret. Tokens travel in a file of their own that only the runner reads.
 """
 
+from typing import Final
+
 import msgspec
 
 from coderun.model.coderun import Budget, CliConfig, PullRequestRef, SecretEnvVar, Shape
 from coderun.model.gates import Gate
 from coderun.model.task import TaskText
+
+LOCAL: Final = "local"
+GITHUB: Final = "github"
 
 
 class ForgeRef(Shape, frozen=True, kw_only=True):
@@ -17,11 +22,15 @@ class ForgeRef(Shape, frozen=True, kw_only=True):
         kind: `local` or `github`.
         location: Folder of the local forge, or the API's base URL.
         repository: What git clones: the local bare repository's path, or an https URL without credentials.
+        web: Base of GitHub's pages and of its git URLs, "" for the local forge.
+        trusted: Logins of Apps that may write, those of all agents; on GitHub nobody else tells of them.
     """
 
     kind: str
     location: str
     repository: str
+    web: str = ""
+    trusted: tuple[str, ...] = ()
 
 
 class AgentIdentity(Shape, frozen=True, kw_only=True):
@@ -41,12 +50,14 @@ class Limits(Shape, frozen=True, kw_only=True):
         grace: From the polite stop to the kill.
         checks_wait: How long the runner waits for the checks of a commit it pushed.
         checks_grace: How long no check at all is taken for "still to come" where the forge cannot tell.
+        poll: From one look at the forge to the next where nobody tells of news.
     """
 
     timeout: float = 7200.0
     grace: float = 20.0
     checks_wait: float = 1800.0
     checks_grace: float = 60.0
+    poll: float = 1.0
 
 
 class RunOrder(Shape, frozen=True, kw_only=True):

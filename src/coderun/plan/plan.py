@@ -87,7 +87,7 @@ def order_of(run: CodeRun, roster: Roster, settings: RunSettings, *, attempt: in
         play=play,
         stage=spec.stage or agent.role or "run",
         iteration=spec.context_version,
-        agent=AgentIdentity(name=agent.name, login=agent.login, email=f"{agent.name}@coderun.invalid", role=agent.role),
+        agent=AgentIdentity(name=agent.name, login=agent.login, email=agent.email, role=agent.role),
         cli=cli,
         model=spec.model or cli.model or agent.model,
         prompt=prompt_for(
@@ -104,7 +104,7 @@ def order_of(run: CodeRun, roster: Roster, settings: RunSettings, *, attempt: in
         task_id=spec.task_id,
         task=task,
         context=spec.context,
-        forge=settings.forge,
+        forge=settings.forge_of(spec.repository_url),
         base_branch=spec.base_branch,
         branch=task_branch(spec.task_id),
         pull_request=spec.pull_request,

@@ -1,8 +1,11 @@
 """What the configuration says about runs, as plain values."""
 
 import msgspec
+from msgspec.structs import replace
 
-from coderun.plan.order import ForgeRef, Limits
+from coderun.model.errors import ConfigError
+from coderun.model.repository import parse_repository
+from coderun.plan.order import GITHUB, ForgeRef, Limits
 from coderun.plan.templates import NO_TEMPLATES, TemplateSet
 
 
@@ -44,7 +47,7 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What `plan` needs beside the CodeRun and the roster.
 
     Attributes:
-        forge: Where the forge of this repository is.
+        forge: Where the forge is; on GitHub `forge_of` says where a run's own repository is there.
         limits: Default time limits; a CodeRun's own `timeout` goes before.
         keep_finished_days: How long what is left of a finished run is kept.
         parallel_runs: How many runs may be at work at once.
@@ -61,3 +64,15 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     telemetry: Telemetry = Telemetry()
     tool_server: ToolServer = ToolServer()
     checks: tuple[CheckNote, ...] = ()
+
+    def forge_of(self, repository_url: str) -> ForgeRef:
+        """The forge of one repository: the local forge holds one alone, GitHub any that has an owner and a name."""
+        if self.forge.kind != GITHUB:
+            return self.forge
+        try:
+            wanted = parse_repository(repository_url)
+        except ConfigError:
+            return self.forge
+        if wanted.is_local or not self.forge.web:
+            return self.forge
+        return replace(self.forge, repository=f"{self.forge.web}/{wanted.owner}/{wanted.name}.git")

@@ -13,12 +13,14 @@ from msgspec.structs import replace
 
 from coderun.model.coderun import CodeRun, CodeRunStatus, RunPhase
 from coderun.model.errors import InvalidCodeRunError, OwnershipConflictError, RefusedError, UnavailableError
+from coderun.model.meta import find_condition
 from coderun.model.names import ANNOTATION_PLAY
 from coderun.model.roster import Agent, Roster
-from coderun.plan.lifecycle import JobView, RunDecision, Step, advance, finish, hindered
+from coderun.plan.lifecycle import READY, JobView, RunDecision, Step, advance, finish, hindered
 from coderun.plan.order import RunPlan
 from coderun.plan.plan import plan, workspace_of
 from coderun.plan.settings import RunSettings
+from coderun.reconcile.herald import Herald, Silent
 from coderun.reconcile.result import NOT_AGAIN, Again
 from coderun.reconcile.view import RunBrief, View
 from coderun.runtime.protocol import Runtime
@@ -58,7 +60,9 @@ class CodeRunReconciler:
         roster: Roster,
         settings: RunSettings,
         clock: Callable[[], datetime],
+        herald: Herald | None = None,
     ) -> None:
+        self._herald = herald or Silent()
         self._store = store
         self._runtime = runtime
         self._tokens = tokens
@@ -144,6 +148,7 @@ class CodeRunReconciler:
         before = self._view.runs.get(run.name)
         if decision.status != run.status:
             written = await self._write_status(run, decision.status, workspace)
+            self._announce(run, written)
             plays = tuple(filter(None, [run.metadata.annotations.get(ANNOTATION_PLAY, "")]))
         self._view.see_run(written, workspace)
         if not decision.status.work_completed:
@@ -163,6 +168,12 @@ class CodeRunReconciler:
         except BaseException:
             self._view.see_run(run, workspace)
             raise
+
+    def _announce(self, before: CodeRun, after: CodeRun) -> None:
+        """Tell what has become of it, where that is something new."""
+        old, new = find_condition(before.status.conditions, READY), find_condition(after.status.conditions, READY)
+        if new is not None and (old is None or (old.reason, old.message) != (new.reason, new.message)):
+            self._herald.tell(after, new.reason, new.message, warning=after.status.phase is RunPhase.FAILED)
 
     async def _vanished(self, name: str) -> Again:
         """The CodeRun was deleted: what was made for it goes with it, and others may have waited for it."""

@@ -42,6 +42,7 @@ from coderun.pipeline.decision import (
 from coderun.pipeline.definition import Pipeline
 from coderun.pipeline.facts import Association, Facts, Rules, RunFact, associate
 from coderun.plan.lifecycle import READY
+from coderun.reconcile.herald import Herald, Silent
 from coderun.reconcile.result import NOT_AGAIN, Again
 from coderun.reconcile.view import View
 from coderun.store.protocol import ObjectStore
@@ -70,8 +71,16 @@ class PlayReconciler:
     """Brings Plays forward. One pass at a time per Play; the queue sees to that."""
 
     def __init__(
-        self, *, store: ObjectStore, forges: Forges, view: View, settings: PlaySettings, clock: Callable[[], datetime]
+        self,
+        *,
+        store: ObjectStore,
+        forges: Forges,
+        view: View,
+        settings: PlaySettings,
+        clock: Callable[[], datetime],
+        herald: Herald | None = None,
     ) -> None:
+        self._herald = herald or Silent()
         self._store = store
         self._forges = forges
         self._view = view
@@ -98,11 +107,17 @@ class PlayReconciler:
             again = await self._write(play, _seen(play, _refused(play.status, str(error), self._clock())))
             return replace(again, after=REFUSAL_RECHECK)
         decision = _in_two_steps(play, decide(play, facts, self._clock()))
-        refusal, runs = await self._apply(play, decision, forge)
-        status = _refused(decision.status, refusal, self._clock()) if refusal else decision.status
-        if decision.because:
-            _log.info("play moved", play=name, because=decision.because)
-        again = await self._write(play, status)
+        # While this is carried out others are looked at: they must find the slot taken already.
+        self._view.see_play(replace(play, status=decision.status))
+        try:
+            refusal, runs = await self._apply(play, decision, forge)
+            status = _refused(decision.status, refusal, self._clock()) if refusal else decision.status
+            if decision.because:
+                _log.info("play moved", play=name, because=decision.because)
+            again = await self._write(play, status)
+        except BaseException:
+            self._view.see_play(play)
+            raise
         return replace(again, after=self._when(decision, status, refused=bool(refusal)), runs=runs)
 
     async def _gather(self, play: Play, pipeline: Pipeline, forge: Forge) -> Facts:
@@ -222,6 +237,10 @@ class PlayReconciler:
             return NOT_AGAIN
         written = await self._store.update_status(replace(play, status=status))
         self._view.see_play(written)
+        for entry in status.history:
+            if entry not in play.status.history:
+                ended_badly = status.phase in {PlayPhase.FAILED, PlayPhase.ABORTED} and entry is status.history[-1]
+                self._herald.tell(written, entry.reason, entry.message, warning=ended_badly)
         moved = status.phase is not play.status.phase and (status.phase.is_finished or play.status.phase.is_finished)
         return Again(plays=tuple(other.name for other in self._view.pending()) if moved else ())
 

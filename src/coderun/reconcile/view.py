@@ -15,6 +15,8 @@ from coderun.model.names import LABEL_PLAY
 from coderun.model.play import Play, PlayPhase
 from coderun.model.repository import canonical
 
+_RETRIED = frozenset({PlayPhase.FAILED, PlayPhase.ABORTED})
+
 
 class PlayBrief(msgspec.Struct, frozen=True, kw_only=True):
     """A Play, as far as others care; `repository` is the canonical id as text."""
@@ -141,6 +143,11 @@ class View:
         """Unfinished plays bound to that pull request of a repository."""
         return sorted(name for name in self._by_pull.get((repository, number), ()) if name in self._open)
 
+    def ended_of_pull(self, repository: str, number: int) -> list[str]:
+        """Plays bound to that pull request that have ended without success."""
+        bound = (self.plays[name] for name in self._by_pull.get((repository, number), ()))
+        return sorted(play.name for play in bound if play.phase in _RETRIED)
+
     def plays_into(self, repository: str, branch: str) -> list[str]:
         """Unfinished plays whose pull request is to be merged into that branch of a repository."""
         bound = (play for play in self.open_plays(repository) if play.pull_request is not None)
@@ -154,6 +161,14 @@ class View:
     def play_of_task(self, repository: str, task_id: int) -> PlayBrief | None:
         """The Play of a task of a repository."""
         return self.plays.get(self._by_task.get((repository, task_id), ""))
+
+    def count_plays(self) -> Counter[PlayPhase]:
+        """How many plays there are in each phase."""
+        return Counter(play.phase for play in self.plays.values())
+
+    def count_runs(self) -> tuple[int, int]:
+        """How many unfinished runs have begun, and how many wait."""
+        return len(self._begun), len(self.runs) - len(self._begun)
 
     def has_runs(self, play_label: str) -> bool:
         """Whether an unfinished run belongs to the Play with that label value."""

@@ -123,8 +123,9 @@ def stop() -> int:
     if about is None:
         print("nothing runs")
         return 0
-    os.kill(int(str(about["pid"])), signal.SIGTERM)
-    while _running() is not None:
+    pid = int(str(about["pid"]))
+    os.kill(pid, signal.SIGTERM)
+    while Path("/proc", str(pid)).exists():
         time.sleep(0.1)
     return 0
 

@@ -14,14 +14,14 @@ from pathlib import Path
 from tests.cluster.harness import cache
 from tests.cluster.harness.errors import UnavailableError
 
-NODE = ("containerd", "ctr", "runc", "bridge", "iptables", "conntrack", "ip", "nsenter", "unshare", "setpriv")
+NODE = ("containerd", "ctr", "runc", "host-local", "iptables", "conntrack", "ip", "nsenter", "unshare", "setpriv")
 IMAGE = ("debootstrap", "busybox")
 
 _PACKAGES = {
     "containerd": "containerd",
     "ctr": "containerd",
     "runc": "runc",
-    "bridge": "containernetworking-plugins",
+    "host-local": "containernetworking-plugins",
     "iptables": "iptables",
     "conntrack": "conntrack",
     "ip": "iproute2",

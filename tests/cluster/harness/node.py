@@ -214,7 +214,7 @@ state = "{folder}/containerd-run"
     [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
       runtime_type = "io.containerd.runc.v2"
   [plugins."io.containerd.grpc.v1.cri".cni]
-    bin_dir = "{tool("bridge").parent}"
+    bin_dir = "{tool("host-local").parent}"
     conf_dir = "{folder}/cni"
 """
 

@@ -33,16 +33,17 @@ def sweep() -> None:
         with contextlib.suppress(OSError), (folder / "lock").open("r+") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             discard(folder)
-    for group in _empty_groups():
+    for group in _groups_of_the_dead():
         with contextlib.suppress(OSError):
             group.rmdir()
 
 
-def _empty_groups() -> Iterator[Path]:
+def _groups_of_the_dead() -> Iterator[Path]:
     for root in control_groups():
         for group in root.glob("coderun-*"):
-            for folder, _, _ in os.walk(group, topdown=False):
-                yield Path(folder)
+            # Named as the network of its node: while that stands, so does the node.
+            if not Path("/sys/class/net", group.name.replace("-", "")).exists():
+                yield from (Path(folder) for folder, _, _ in os.walk(group, topdown=False))
 
 
 def control_groups() -> list[Path]:

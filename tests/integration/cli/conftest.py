@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tests.acceptance.kit import PERSON, Place, task
 
-from coderun.app.local import Surroundings, open_local
+from coderun.app.local import Surroundings, local_forge, open_local
 from coderun.model.coderun import CodeRun, CodeRunSpec, CodeRunStatus, RunOutcome, RunPhase, Usage
 from coderun.model.meta import Condition, ConditionStatus, ObjectMeta
 from coderun.model.names import LABEL_AGENT, LABEL_PLAY, LABEL_TASK
@@ -64,7 +64,7 @@ async def _fill(place: Place) -> None:
         new = NewPullRequest(
             title=HOSTILE, body=HOSTILE, head_branch="feature/task-1-implementation", base_branch="main", labels=("task-1",)
         )
-        await system.forge.open_pull_request(new)
+        await local_forge(system).open_pull_request(new)
         for play in _plays():
             await system.store.create(play)
         await system.store.create(_run())

@@ -157,7 +157,7 @@ async def _missing(system: LocalSystem, plays: Sequence[Play], folder: Path, env
         play = by_task.get(task)
         if play is None or not any(entry.reason == reason for entry in play.status.history):
             missing.append(what)
-    merged = await system.forge.list_pull_requests(PullState.MERGED)
+    merged = await local_forge(system).list_pull_requests(PullState.MERGED)
     if len(merged) != TASKS:
         missing.append(f"{len(merged)} pull requests are merged instead of {TASKS}")
     missing.extend(await asyncio.to_thread(_check_merged, system, folder, environment))

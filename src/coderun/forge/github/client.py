@@ -28,6 +28,7 @@ from coderun.model.metrics import ForgeMetrics, NoMetrics
 from coderun.model.text import printable
 
 T = TypeVar("T")
+Session = aiohttp.ClientSession
 PUBLIC_API: Final = "https://api.github.com"
 PER_PAGE: Final = 100
 JSON: Final = "application/vnd.github+json"
@@ -59,7 +60,7 @@ class Credential(Protocol):
         ...
 
     async def authorization(self) -> str:
-        """The value of the `Authorization` header."""
+        """The value of the `Authorization` header, "" for none."""
         ...
 
     async def rejected(self, authorization: str, date: datetime | None) -> float | None:
@@ -332,7 +333,7 @@ class Client:
     async def _once(self, request: Request, url: str, authorization: str) -> Answer:
         headers = {
             "Accept": request.accept,
-            "Authorization": authorization,
+            **({"Authorization": authorization} if authorization else {}),
             "User-Agent": "coderun",
             "X-GitHub-Api-Version": _API_VERSION,
             **request.headers,

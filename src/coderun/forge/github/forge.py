@@ -5,8 +5,10 @@ repeated call changes nothing; what GitHub refuses is `RefusedError`. No state i
 was read last.
 """
 
+import contextlib
 import time
 from collections.abc import Callable, Collection, Iterable
+from datetime import datetime
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -26,6 +28,7 @@ from coderun.forge.texts import (
     label_key,
     one_line,
 )
+from coderun.model.deliveries import Hint
 from coderun.model.errors import ForgeUnavailableError, NotFoundError, RefusedError
 from coderun.model.logins import same_login
 from coderun.model.pulls import (
@@ -95,6 +98,7 @@ class GitHubForge:
         self._path = self._reader.path
         self._repository = repository
         self._index = PullIndex(client, self._path)
+        self._told: dict[int, datetime] | None = None
 
     @property
     def login(self) -> str:
@@ -129,6 +133,24 @@ class GitHubForge:
             if task_id in await self._reader.markers(entry.pull):
                 marked.add(entry.number)
         return [await self._reader.read(number) for number in sorted(marked)]
+
+    async def news(self) -> tuple[Hint, ...]:
+        """What has changed about pull requests since the last call, as hints; nothing the first time.
+
+        Where nothing has, it is one request that costs nothing.
+        """
+        entries = {entry.number: entry for entry in await self._index.look()}
+        before, self._told = self._told, {number: entry.updated_at for number, entry in entries.items()}
+        if before is None:
+            return ()
+        moved = (entry for number, entry in entries.items() if before.get(number) != entry.updated_at)
+        return tuple(_hint_of(entry) for entry in moved)
+
+    async def merged_tasks(self, base_branch: str) -> frozenset[int]:
+        """Tasks whose pull request was merged into a branch, by branch name and labels, where these agree."""
+        merged = [entry for entry in await self._index.look() if entry.state is PullState.MERGED]
+        into = (entry for entry in merged if entry.pull.base.ref == base_branch and len(entry.tasks) == 1)
+        return frozenset(task for entry in into for task in entry.tasks)
 
     async def comments(self, number: int) -> list[Comment]:
         """The conversation, oldest first."""
@@ -258,6 +280,13 @@ class GitHubForge:
                 return
         await self._client.write("POST", f"{self._path}/issues/{number}/comments", {"body": text})
 
+    async def react(self, number: int, comment: int, *, accepted: bool) -> None:  # noqa: ARG002 - ids are GitHub's, not the pull's
+        """A thumb up, or a confused face; nothing happens where the comment is gone. GitHub keeps one of each and account."""
+        path = f"{self._path}/issues/comments/{comment}/reactions"
+        body = {"content": "+1" if accepted else "confused"}
+        with contextlib.suppress(NotFoundError):
+            await self._client.write("POST", path, body, repeatable=True, quiet=_NOT_FOUND)
+
     async def review(self, number: int, state: ReviewState, body: str, *, head_sha: str) -> Review:
         """Submit a review of that commit, or give back the own one that says the same of it and still stands.
 
@@ -376,6 +405,11 @@ class GitHubForge:
             await self._client.write("POST", f"{self._path}/check-runs", {"name": check.name, "head_sha": head_sha, **body})
         elif there.conclusion != conclusion or (there.output.summary or "") != summary:
             await self._client.write("PATCH", f"{self._path}/check-runs/{there.id}", body)
+
+
+def _hint_of(entry: Entry) -> Hint:
+    branch = "" if entry.pull.is_foreign else entry.pull.head.ref
+    return Hint(number=entry.number, tasks=entry.tasks, branch=branch, head_sha=entry.head_sha)
 
 
 def _updated(entry: Entry) -> float:

@@ -18,6 +18,17 @@ class User(Shape, frozen=True, kw_only=True):
     login: str = ""
 
 
+class Person(Shape, frozen=True, kw_only=True):
+    """An account with its number: a person or an App's bot."""
+
+    id: int
+    login: str
+
+
+class Limited(Shape, frozen=True, kw_only=True):
+    """The answer of `GET /rate_limit`: that there is one is all that matters here."""
+
+
 class App(Shape, frozen=True, kw_only=True):
     """A GitHub App."""
 

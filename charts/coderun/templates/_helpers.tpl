@@ -1,0 +1,133 @@
+{{- define "coderun.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 40 | trimSuffix "-" -}}
+{{- end -}}
+
+{{- define "coderun.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
+{{- else if contains (include "coderun.name" .) .Release.Name -}}
+{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name (include "coderun.name" .) | trunc 40 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "coderun.selector" -}}
+app.kubernetes.io/name: {{ include "coderun.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: controller
+{{- end -}}
+
+{{- define "coderun.labels" -}}
+app.kubernetes.io/name: {{ include "coderun.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/part-of: coderun
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+{{- end -}}
+
+{{- define "coderun.image" -}}
+{{- if .image.digest -}}
+{{ .image.repository }}@{{ .image.digest }}
+{{- else -}}
+{{ .image.repository }}:{{ default .root.Chart.AppVersion .image.tag }}
+{{- end -}}
+{{- end -}}
+
+{{- define "coderun.serviceAccount" -}}
+{{- if .Values.serviceAccount.create -}}
+{{- default (include "coderun.fullname" .) .Values.serviceAccount.name -}}
+{{- else -}}
+{{- default "default" .Values.serviceAccount.name -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The service account of agents that have none of their own. It has no rights, and its token is never mounted. */}}
+{{- define "coderun.agentAccount" -}}
+{{ include "coderun.fullname" . }}-agent
+{{- end -}}
+
+{{/* The worked namespaces as a JSON list. */}}
+{{- define "coderun.namespaces" -}}
+{{- .Values.namespaces | default (list .Release.Namespace) | uniq | toJson -}}
+{{- end -}}
+
+{{/* Service accounts that agents name, as a JSON list. */}}
+{{- define "coderun.namedAccounts" -}}
+{{- $named := list -}}
+{{- range $agent := .Values.agents -}}
+{{- with $agent.serviceAccount -}}{{- $named = append $named . -}}{{- end -}}
+{{- end -}}
+{{- uniq $named | sortAlpha | toJson -}}
+{{- end -}}
+
+{{/* coderun.yaml of the controller. */}}
+{{- define "coderun.config" -}}
+{{- $runs := .Values.runs -}}
+{{- $env := dict -}}
+{{- range $variable, $value := $runs.env -}}{{- $env = set $env $variable (toString $value) -}}{{- end -}}
+{{- $cluster := dict
+      "image" (include "coderun.image" (dict "image" $runs.image "root" .))
+      "imagePullPolicy" $runs.image.pullPolicy
+      "imagePullSecrets" .Values.imagePullSecrets
+      "requests" ($runs.resources.requests | default dict)
+      "limits" ($runs.resources.limits | default dict)
+      "serviceAccount" (include "coderun.agentAccount" .)
+      "env" $env
+      "login" $runs.login
+      "reservedSecrets" (include "coderun.reservedSecrets" . | fromJsonArray)
+      "startSeconds" (int $runs.startSeconds)
+      "tmpSize" $runs.tmpSize
+      "nodeSelector" $runs.nodeSelector
+      "tolerations" $runs.tolerations
+      "affinity" $runs.affinity
+      "priorityClass" $runs.priorityClass
+      "runtimeClass" $runs.runtimeClass -}}
+{{- if $runs.docker.enabled -}}
+{{- $cluster = set $cluster "dockerImage" $runs.docker.image -}}
+{{- end -}}
+{{- $config := deepCopy .Values.config -}}
+{{- $config = set $config "agents" .Values.agents -}}
+{{- $config = set $config "workspaces" .Values.workspaces -}}
+{{- $config = set $config "cluster" $cluster -}}
+{{- if .Values.webhook.enabled -}}
+{{- $files := list -}}
+{{- if .Values.webhook.secretName -}}
+{{- range .Values.webhook.keys -}}{{- $files = append $files (printf "/etc/coderun/webhook/%s" .) -}}{{- end -}}
+{{- end -}}
+{{- $config = set $config "webhook" (dict "host" "0.0.0.0" "port" 8080 "secretFiles" $files) -}}
+{{- end -}}
+{{- toYaml $config -}}
+{{- end -}}
+
+{{- define "coderun.reservedSecrets" -}}
+{{- $reserved := .Values.runs.reservedSecrets -}}
+{{- range $app := .Values.github.apps -}}{{- $reserved = append $reserved $app.secretName -}}{{- end -}}
+{{- with .Values.github.token.secretName -}}{{- $reserved = append $reserved . -}}{{- end -}}
+{{- with .Values.webhook.secretName -}}{{- $reserved = append $reserved . -}}{{- end -}}
+{{- uniq $reserved | sortAlpha | toJson -}}
+{{- end -}}
+
+{{/* Own templates in ConfigMaps of at most 900 KiB each: a JSON list of objects of flat key and text. */}}
+{{- define "coderun.templateParcels" -}}
+{{- $limit := 921600 -}}
+{{- $parcels := list -}}
+{{- $parcel := dict -}}
+{{- $size := 0 -}}
+{{- range $path, $text := .Values.templates.files -}}
+{{- $length := len $text -}}
+{{- if gt $length $limit -}}
+{{- fail (printf "templates.files: %s has %d bytes; a ConfigMap takes 1 MiB, so keep it below %d" $path $length $limit) -}}
+{{- end -}}
+{{- if gt (add $size $length) $limit -}}
+{{- $parcels = append $parcels $parcel -}}
+{{- $parcel = dict -}}
+{{- $size = 0 -}}
+{{- end -}}
+{{- $size = add $size $length -}}
+{{- $parcel = set $parcel (replace "/" "_" $path) $text -}}
+{{- end -}}
+{{- if $parcel -}}{{- $parcels = append $parcels $parcel -}}{{- end -}}
+{{- toJson $parcels -}}
+{{- end -}}
