@@ -20,7 +20,7 @@ from coderun.model.errors import ForgeUnavailableError, RefusedError
 from coderun.model.repository import RepositoryId
 
 LOOK: Final[Mapping[str, str]] = {"metadata": "read"}
-_PROVEN: Final = timedelta(seconds=60)
+_PROVEN: Final = timedelta(seconds=20)
 _log = structlog.get_logger(__name__)
 
 
@@ -89,13 +89,16 @@ class AppAccount:
         return self._client
 
     async def identity(self, repository: RepositoryId | None) -> Identity:
-        """See `Account`. An App that is installed nowhere yet cannot be told apart from one that never will be: refused."""
+        """See `Account`. Its login is known also while it is not installed or suspended, its number is not."""
         if self._known is None:
             login = f"{self._slug}[bot]" if self._slug else await self._installations.login()
-            path = f"/users/{quote(login, safe='')}"
-            client = await self._anywhere() if repository is None else self.client(repository, LOOK)
-            person = await client.get(path, Person)
-            self._known = Identity(login=login, email=noreply(person, self._client.base_url))
+            try:
+                client = await self._anywhere() if repository is None else self.client(repository, LOOK)
+                person = await client.get(f"/users/{quote(login, safe='')}", Person)
+            except RefusedError as error:
+                _log.warning("App without access", identity=self._client.identity, error=str(error))
+                return Identity(login=login, email=noreply(login, self._client.base_url))
+            self._known = Identity(login=login, email=noreply(f"{person.id}+{person.login}", self._client.base_url))
         return self._known
 
     async def _anywhere(self) -> Client:
@@ -134,7 +137,7 @@ class AppLease:
         self._asking = asyncio.Lock()
 
     async def text(self) -> str:
-        """See `Lease`. Once a minute GitHub is asked whether it still takes the token, which costs nothing of any limit."""
+        """See `Lease`. Now and then GitHub is asked whether it still takes the token, which costs nothing of any limit."""
         async with self._asking:
             fresh = await self._token.token()
             now = self._clock()
@@ -167,7 +170,7 @@ class PersonAccount:
         _ = repository
         if self._known is None:
             person = await self._client.get("/user", Person)
-            self._known = Identity(login=person.login, email=noreply(person, self._client.base_url))
+            self._known = Identity(login=person.login, email=noreply(f"{person.id}+{person.login}", self._client.base_url))
         return self._known
 
     def client(self, repository: RepositoryId, permissions: Mapping[str, str]) -> Client:
@@ -198,8 +201,8 @@ class PersonLease:
         """See `Lease`; the person goes on using it."""
 
 
-def noreply(person: Person, api: str) -> str:
+def noreply(name: str, api: str) -> str:
     """The address that ties commits to an account without showing a mailbox; a server of one's own has its own domain."""
     host = api.partition("://")[2].partition("/")[0].partition(":")[0].removeprefix("api.")
     domain = f"users.noreply.{host}" if host else "users.noreply.github.com"
-    return f"{person.id}+{person.login}@{domain}"
+    return f"{name}@{domain}"
