@@ -38,6 +38,11 @@ def send_to(hub: GitHubWorld, url: str) -> None:
     hook.url, hook.secret = url, SECRET
 
 
+async def until_more_is_sent(hub: GitHubWorld) -> None:
+    seen = len(hub.fake.webhooks.sent)
+    await until(lambda: len(hub.fake.webhooks.sent) > seen, "something to happen", tell=hub.tell)
+
+
 @pytest.mark.slow
 @pytest.mark.lesson(20)
 async def test_webhooks_alone_carry_a_play_to_its_merge(hub: GitHubWorld) -> None:
@@ -78,8 +83,7 @@ async def test_doubled_reordered_and_lost_webhooks_and_a_door_that_is_killed_lea
         hub.do(hub.fake.webhook_fault, kind, count=3, seconds=0.2)
     assert (await hub.coderun("play", "--task", "1", "--detach")).code == 0
     for _ in range(3):
-        seen = len(hub.fake.webhooks.sent)
-        await until(lambda seen=seen: len(hub.fake.webhooks.sent) > seen, "something to happen", tell=hub.tell)
+        await until_more_is_sent(hub)
         up.kill()
         up, _ = await open_up(hub, port)
     await hub.until_waits("WaitingForPeople")
