@@ -126,8 +126,8 @@ def mentions(text: str) -> Iterator[str]:
 
 
 def problem_of(command: str) -> str:
-    """What is wrong with a command as it is written, "" where nothing is."""
-    words = words_of(command)[1:]
+    """What is wrong with a command as it is written, "" where nothing is; what it is piped into is another program's."""
+    words = words_of(command.partition(" | ")[0])[1:]
     group, at = GROUP, 0
     while at < len(words) and hasattr(group, "commands") and not words[at].startswith("-"):
         for name in words[at].split("|"):

@@ -108,6 +108,9 @@ class OnePullForge:
     async def comment(self, number: int, body: str, *, marker: str = "") -> None:
         raise NotImplementedError
 
+    async def react(self, number: int, comment: int, *, accepted: bool) -> None:
+        self._note("react")
+
     async def review(self, number: int, state: ReviewState, body: str, *, head_sha: str) -> Review:
         self._note(f"review {state.value}")
         pull = await self.get_pull_request(number)

@@ -56,6 +56,7 @@ class Kind(StrEnum):
     EVENTS = "Events"
     INBOX = "Inbox"
     REPAIR = "Repair"
+    TALK = "Talk"
     TASKS = "Tasks"
 
 
@@ -106,6 +107,14 @@ class Repair(Protocol):
         ...
 
 
+class Talk(Protocol):
+    """Takes commands from comments, and tells on the pull request how a play goes."""
+
+    async def reconcile(self, name: str) -> Again:
+        """One pass over the pull request of the play of that name."""
+        ...
+
+
 class CheckRunner(Protocol):
     """Runs the checks a pull request's head still lacks."""
 
@@ -151,6 +160,7 @@ class Controller:
         tasks: TaskList | None = None,
         lookout: Lookout | None = None,
         repair: Repair | None = None,
+        talk: Talk | None = None,
         keep_deliveries_days: float = DELIVERY_DAYS,
         clock: Callable[[], datetime],
         monotonic: Callable[[], float],
@@ -168,6 +178,8 @@ class Controller:
             self._reconcilers[Kind.TASKS] = tasks.reconcile
         if repair is not None:
             self._reconcilers[Kind.REPAIR] = repair.reconcile
+        if talk is not None:
+            self._reconcilers[Kind.TALK] = talk.reconcile
         self._repair = repair
         self._keep_deliveries = timedelta(days=keep_deliveries_days)
         self._view = view
@@ -315,7 +327,15 @@ class Controller:
             plays.update(self._view.unbound(repository))
         for play in plays:
             self._queue.add(Key(Kind.PLAY, play))
-        return plays
+        # Of one that has ended only a person's command moves anything.
+        ended = self._view.ended_of_pull(repository, hint.number) if hint.number is not None else []
+        for play in ended:
+            self._talk_about(play)
+        return plays.union(ended if Kind.TALK in self._reconcilers else ())
+
+    def _talk_about(self, play: str) -> None:
+        if Kind.TALK in self._reconcilers:
+            self._slow.add(Key(Kind.TALK, play))
 
     def _settle(self, delivery: Delivery) -> Settlement:
         hints = hints_of(delivery)
@@ -368,6 +388,7 @@ class Controller:
         queue.forget(key)
         if key.kind is Kind.PLAY:
             self._looked_at.add(key.name)
+            self._talk_about(key.name)
         self._went_well(key)
         self._follow_up(key, again, queue)
         return "requeue_after" if again.after is not None else "success"

@@ -8,7 +8,7 @@ import msgspec
 from coderun.app.inbox import names_play
 from coderun.model.coderun import CodeRun
 from coderun.model.deliveries import Delivery
-from coderun.model.play import Play, PlayPhase
+from coderun.model.play import Play, PlayCommand, PlayPhase
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -18,6 +18,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         waits_for: What is waited for, "" when the play has ended.
         seconds: How long it has been waiting.
         moved_by: The last decision, with its reason.
+        last_command: The newest command that somebody gave in a comment, and what came of it.
         last_event: The newest event of the forge that was a hint for this play, with its delivery's id.
     """
 
@@ -35,6 +36,8 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     moved_at: datetime | None
     last_event: str
     last_event_at: datetime | None
+    last_command: str
+    last_command_at: datetime | None
     run: str
     controller: str
 
@@ -47,6 +50,7 @@ def explain(
     waiting = status.waiting
     last = status.history[-1] if status.history else None
     event = _last_event(play, deliveries)
+    command = play.spec.commands[-1] if play.spec.commands else None
     since = waiting.since if waiting is not None else status.finished_at
     would_move = waiting.would_move if waiting is not None else _way_on(play)
     if not controller and not play.is_finished:
@@ -66,6 +70,8 @@ def explain(
         moved_at=last.at if last is not None else None,
         last_event=f"{event.event} ({event.id})" if event is not None else "",
         last_event_at=event.received_at if event is not None else None,
+        last_command=_told_of(command) if command is not None else "",
+        last_command_at=command.at if command is not None else None,
         run=_at_work(runs),
         controller=controller,
     )
@@ -75,6 +81,10 @@ def _way_on(play: Play) -> str:
     if play.status.phase in {PlayPhase.FAILED, PlayPhase.ABORTED}:
         return f"`coderun retry {play.name}`"
     return ""
+
+
+def _told_of(command: PlayCommand) -> str:
+    return f"/coderun {command.command} by {command.by}: {command.outcome}"
 
 
 def _at_work(runs: Sequence[CodeRun]) -> str:

@@ -35,6 +35,7 @@ from coderun.reconcile.view import View
 from coderun.store.protocol import Store
 
 CONTROLLER: Final = "coderun"
+SLOWEST_RUN: Final = 15.0
 _ADVICE: Final = "`coderun github setup` makes the Apps, docs/github.md says how to go on with a token"
 _log = structlog.get_logger(__name__)
 
@@ -85,13 +86,20 @@ class GitHubHosting:
         """Its page, which is also what git clones."""
         return self.repository
 
+    @property
+    def _is_reviewed(self) -> bool:
+        """Whether the pipeline has a review in it, so that nothing is merged without one."""
+        gates = (gate.kind for stage in self._configuration.pipeline.stages for gate in stage.asked)
+        return GateKind.REVIEW in gates
+
     async def open(self) -> GitHubForge:
         """The repository's forge: as the person whose token is there, else as the controller's App."""
         personal = self._credentials.personal
         if personal is None:
             return await self._make_forges(await self._identify(self._configuration.roster)).of(self.repository)
         account = PersonAccount(self._client(), personal.token, source=personal.source)
-        return await GitHubForges(self._host, account, trusted=()).of(self.repository)
+        bots = [f"{keys.slug}[bot]" for keys in self._credentials.apps.values() if keys.slug]
+        return await GitHubForges(self._host, account, trusted=bots, require_approval=self._is_reviewed).of(self.repository)
 
     async def merged_tasks(self, base_branch: str) -> frozenset[int]:
         """Tasks that a merged pull request has done."""
@@ -117,9 +125,13 @@ class GitHubHosting:
             source=InboxSource(),
             lookout=Lookout(forges, view.open_plays, fastest=settings.poll_seconds, monotonic=time.monotonic),
             repair=DeliveryRepair(
-                {name: DeliveryLog(account.as_app) for name, account in self._apps().items()}, store, clock=self._clock
+                {name: DeliveryLog(account.as_app) for name, account in self._apps().items()},
+                store,
+                clock=self._clock,
+                pause=self._configuration.config.webhook.repair_seconds,
             ),
-            poll=settings.poll_seconds,
+            poll=min(settings.poll_seconds, SLOWEST_RUN),
+            tells=True,
         )
 
     async def close(self) -> None:
@@ -168,9 +180,8 @@ class GitHubHosting:
 
     def _make_forges(self, roster: Roster) -> GitHubForges:
         if self._forges is None:
-            gates = [gate.kind for stage in self._configuration.pipeline.stages for gate in stage.asked]
             self._forges = GitHubForges(
-                self._host, self._controller(), trusted=_bots(roster), require_approval=GateKind.REVIEW in gates
+                self._host, self._controller(), trusted=_bots(roster), require_approval=self._is_reviewed
             )
         return self._forges
 

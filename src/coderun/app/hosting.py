@@ -23,6 +23,7 @@ class ForgeParts(msgspec.Struct, frozen=True, kw_only=True):
         checks: Who runs the checks, None where the forge does.
         tasks: Who writes back what is done, None where nobody does.
         lookout: Who looks at the forge unasked, None where its events cannot be lost.
+        tells: Whether people look at the pull requests there, so that it is worth telling on them how plays go.
         repair: Who finds deliveries that were lost on the way, None where none can be.
     """
 
@@ -36,6 +37,7 @@ class ForgeParts(msgspec.Struct, frozen=True, kw_only=True):
     tasks: TaskList | None = None
     lookout: Lookout | None = None
     repair: Repair | None = None
+    tells: bool = False
 
 
 class Hosting(Protocol):

@@ -19,7 +19,7 @@ from coderun.agent.environment import LOGIN_VARIABLES, NETWORK_VARIABLES
 from coderun.app.configuration import Configuration, read_configuration, run_settings
 from coderun.app.controller import Controller
 from coderun.app.github_keys import read_credentials
-from coderun.app.hosting import Hosting
+from coderun.app.hosting import ForgeParts, Hosting
 from coderun.app.local_hosting import LocalHosting
 from coderun.app.logs import log_to
 from coderun.app.places import ask_git, find_base_branch, find_github_repository, find_repository, find_state_folder
@@ -39,6 +39,7 @@ from coderun.plan.order import GITHUB, RunOrder
 from coderun.plan.plan import workspace_of
 from coderun.reconcile.coderun import CodeRunReconciler
 from coderun.reconcile.play import PlayReconciler, PlaySettings
+from coderun.reconcile.talk import TalkReconciler, TalkSettings
 from coderun.reconcile.view import View
 from coderun.runtime.process import ProcessRuntime
 from coderun.store import wake
@@ -195,6 +196,7 @@ class LocalSystem:
             tasks=parts.tasks,
             lookout=parts.lookout,
             repair=parts.repair,
+            talk=self._make_talk(parts, roster),
             keep_deliveries_days=limits.keep_events_days,
             wakes=self._ticks,
             workspace_of=lambda run: workspace_of(run, roster),
@@ -202,6 +204,19 @@ class LocalSystem:
             monotonic=time.monotonic,
             jitter=random.random,
             tell=self.tell,
+        )
+
+    def _make_talk(self, parts: ForgeParts, roster: Roster) -> TalkReconciler:
+        said = self.configuration.config.pull_requests
+        settings = TalkSettings(
+            pipelines=self.pipelines,
+            roster=roster,
+            commands=said.commands,
+            status_comment=said.status_comment and parts.tells,
+            check_run=said.check_run and parts.tells,
+        )
+        return TalkReconciler(
+            store=self.store, forges=parts.forges, settings=settings, clock=self.clock, monotonic=time.monotonic
         )
 
     async def _ticks(self, seconds: float) -> AsyncIterator[None]:

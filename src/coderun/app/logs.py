@@ -37,6 +37,11 @@ def log_to_stderr() -> None:
     )
 
 
+def log_nothing() -> None:
+    """Say nothing: for a command whose output tells everything that a log line would."""
+    structlog.configure(logger_factory=structlog.ReturnLoggerFactory(), cache_logger_on_first_use=False)
+
+
 def log_to(path: Path) -> None:
     """Send every log line of this process to `path`, as JSON."""
     path.parent.mkdir(parents=True, exist_ok=True)

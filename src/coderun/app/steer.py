@@ -1,14 +1,13 @@
-"""What people do to plays and runs: pause, resume, abort, retry, approve, cancel. Each is one write of a spec."""
+"""What people do to plays and runs, each by one write of a spec; what a wish makes of a spec says `pipeline.wishes`."""
 
 from collections.abc import Callable
-from datetime import datetime
 
 from msgspec.structs import replace
 
 from coderun.model.coderun import CodeRun
 from coderun.model.errors import NotFoundError, RefusedError, WriteConflictError
 from coderun.model.names import LABEL_TASK
-from coderun.model.play import Approval, Play, PlayPhase, PlaySpec
+from coderun.model.play import Play, PlaySpec
 from coderun.model.text import did_you_mean, listed, printable
 from coderun.store.protocol import ObjectStore
 
@@ -75,57 +74,6 @@ async def change_play(store: ObjectStore, name: str, change: Callable[[Play], Pl
             continue
 
 
-def pausing(play: Play) -> PlaySpec:
-    """No new run and no merge until it is resumed; runs at work go on to their end."""
-    _refuse_finished(play, "paused")
-    return replace(play.spec, paused=True)
-
-
-def resuming(play: Play) -> PlaySpec:
-    """Go on."""
-    _refuse_finished(play, "resumed; `coderun retry` goes on with one that failed or was aborted")
-    return replace(play.spec, paused=False)
-
-
-def aborting(play: Play) -> PlaySpec:
-    """End the play; its runs save their work and end."""
-    _refuse_finished(play, "aborted")
-    return replace(play.spec, abort_requested=True)
-
-
-def retrying(play: Play) -> PlaySpec:
-    """Fresh attempts for the current stage, one more iteration at the limit; a play that failed or was aborted goes on."""
-    if play.status.phase is PlayPhase.SUCCEEDED:
-        raise RefusedError(f"play {play.name} has succeeded; there is nothing to retry")
-    return replace(play.spec, retries=play.status.retries_seen + 1, abort_requested=False)
-
-
-def approving(by: str, at: datetime) -> Callable[[Play], PlaySpec]:
-    """Pass the current gate as a decision of a person, for this head commit only."""
-
-    def change(play: Play) -> PlaySpec:
-        _refuse_finished(play, "approved")
-        if not play.status.stage:
-            raise RefusedError(f"play {play.name} has not started; `coderun why {play.name}` says what it waits for")
-        if approval_of(play) is not None:
-            return play.spec
-        status = play.status
-        approval = Approval(stage=status.stage, head_sha=_head(play), by=by, at=at, iteration=status.iteration)
-        return replace(play.spec, approvals=(*play.spec.approvals, approval))
-
-    return change
-
-
-def approval_of(play: Play) -> Approval | None:
-    """The approval there is of the play's stage, head and iteration as they are now."""
-    now = (play.status.stage, _head(play), play.status.iteration)
-    return next((a for a in play.spec.approvals if (a.stage, a.head_sha, a.iteration) == now), None)
-
-
-def _head(play: Play) -> str:
-    return play.status.pull_request.head_sha if play.status.pull_request is not None else ""
-
-
 async def cancel_run(store: ObjectStore, wanted: str, reason: str) -> CodeRun:
     """Ask a run to end; it saves its work first.
 
@@ -146,8 +94,3 @@ async def cancel_run(store: ObjectStore, wanted: str, reason: str) -> CodeRun:
 
 def _quoted(wanted: str) -> str:
     return repr(printable(wanted, 80))
-
-
-def _refuse_finished(play: Play, what: str) -> None:
-    if play.is_finished:
-        raise RefusedError(f"play {play.name} has ended ({play.status.phase.value}) and cannot be {what}")

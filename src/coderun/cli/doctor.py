@@ -28,7 +28,7 @@ def command(output: OutputOption = Output.TABLE, repo: RepoOption = "") -> None:
 
     findings = examine(Surroundings(cwd=folder_of(repo), home=Path.home(), environ=os.environ))
     if output is Output.TABLE:
-        _print_table(findings)
+        print_findings(findings)
     elif output is Output.NAME:
         for finding in findings:
             say(finding.name)
@@ -38,7 +38,8 @@ def command(output: OutputOption = Output.TABLE, repo: RepoOption = "") -> None:
         raise typer.Exit(Exit.FAILED)
 
 
-def _print_table(findings: "list[Finding]") -> None:
+def print_findings(findings: "list[Finding]") -> None:
+    """A table for people."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -51,5 +52,7 @@ def _print_table(findings: "list[Finding]") -> None:
         found = Text(finding.found)
         if finding.advice:
             found.append(f"\n→ {finding.advice}", style="bold")
+        if finding.link:
+            found.append(f"\n  {finding.link}")
         table.add_row(Text(finding.name), Text(finding.state.value, style=colours[finding.state.value]), found)
     Console(highlight=False).print(table)

@@ -14,6 +14,7 @@ from coderun.cli import (
     doctor,
     events,
     get,
+    github,
     init,
     logs,
     play,
@@ -59,6 +60,7 @@ app.command("render", short_help="Show every file of a run before it runs.")(ren
 app.command("up", short_help="Be the controller, until Ctrl-C; --stop ends it.")(up.command)
 app.command("init", short_help="Write a commented coderun.yaml.")(init.command)
 app.command("doctor", short_help="Check everything a play needs.")(doctor.command)
+app.add_typer(github.app, name="github", short_help="Set the agents up on GitHub, and check them there.")
 app.command("demo", short_help="See it all on a small repository, with scripted agents.")(demo.command)
 app.command("crds", short_help="Print the custom resource definitions for a cluster.")(crds.command)
 app.command("agent", hidden=True)(agent.command)

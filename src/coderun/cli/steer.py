@@ -35,7 +35,7 @@ def pause(play: PlayArgument, repo: RepoOption = "") -> None:
     Examples:
         coderun pause 3
     """
-    from coderun.app.steer import pausing
+    from coderun.pipeline.wishes import pausing
 
     _change(repo, play, pausing, lambda _: "paused; `coderun resume` goes on")
 
@@ -46,7 +46,7 @@ def resume(play: PlayArgument, repo: RepoOption = "") -> None:
     Examples:
         coderun resume 3
     """
-    from coderun.app.steer import resuming
+    from coderun.pipeline.wishes import resuming
 
     _change(repo, play, resuming, lambda _: "resumed")
 
@@ -57,7 +57,7 @@ def abort(play: PlayArgument, repo: RepoOption = "") -> None:
     Examples:
         coderun abort play-shop-3
     """
-    from coderun.app.steer import aborting
+    from coderun.pipeline.wishes import aborting
 
     _change(repo, play, aborting, lambda _: "is being aborted")
 
@@ -68,7 +68,7 @@ def retry(play: PlayArgument, repo: RepoOption = "") -> None:
     Examples:
         coderun retry 3
     """
-    from coderun.app.steer import retrying
+    from coderun.pipeline.wishes import retrying
 
     _change(repo, play, retrying, _retried)
 
@@ -81,7 +81,8 @@ def approve(play: PlayArgument, repo: RepoOption = "") -> None:
     """
 
     async def work(system: "LocalSystem") -> None:
-        from coderun.app.steer import approval_of, approving, change_play
+        from coderun.app.steer import change_play
+        from coderun.pipeline.wishes import approval_of, approving
 
         changed = await change_play(system.store, play, approving(system.person, system.clock()))
         given = approval_of(changed)

@@ -63,6 +63,7 @@ def lines_of(told: "Explanation") -> list[str]:
         "would move": told.would_move,
         "moved by": _at(told.moved_by, told.moved_at),
         "last event": _at(told.last_event, told.last_event_at),
+        "command": _at(told.last_command, told.last_command_at),
         "runs": told.run,
         "controller": told.controller or "none",
     }

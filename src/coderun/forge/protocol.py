@@ -59,6 +59,10 @@ class Forge(Protocol):
         """Add a comment; with a `marker`, the own comment that carries it is edited instead of repeated."""
         ...
 
+    async def react(self, number: int, comment: int, *, accepted: bool) -> None:
+        """Show whoever wrote a comment that it was heard, and how; repeating it does nothing. Nothing where a forge cannot."""
+        ...
+
     async def review(self, number: int, state: ReviewState, body: str, *, head_sha: str) -> Review:
         """Submit a review of that commit, or give back the own one that says the same of it.
 

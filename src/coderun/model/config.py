@@ -161,11 +161,27 @@ class WebhookSettings(Section, frozen=True, kw_only=True):
 
     Attributes:
         secret_files: Each holds one secret; deliveries may be signed with any of them.
+        repair_seconds: Pause between two looks for lost deliveries; up to ten times as long while there were none.
     """
 
     host: str = "127.0.0.1"
     port: Port = 0
     secret_files: tuple[str, ...] = ()
+    repair_seconds: Annotated[float, Meta(ge=0.05, le=3600)] = 30.0
+
+
+class PullRequestSettings(Section, frozen=True, kw_only=True):
+    """How plays talk with people on pull requests.
+
+    Attributes:
+        commands: Whether `/coderun …` in comments is obeyed.
+        status_comment: Whether one comment says where the play stands. Only on a forge of others.
+        check_run: Whether a check `coderun` on the head says it too. Only on a forge of others.
+    """
+
+    commands: bool = True
+    status_comment: bool = True
+    check_run: bool = False
 
 
 class PermissionSettings(Section, frozen=True, kw_only=True):
@@ -225,6 +241,7 @@ class Config(Section, frozen=True, kw_only=True):
     limits: LimitSettings = LimitSettings()
     budgets: BudgetSettings = BudgetSettings()
     forge: ForgeSettings = ForgeSettings()
+    pull_requests: PullRequestSettings = PullRequestSettings()
     webhook: WebhookSettings = WebhookSettings()
     templates: str = ""
     permissions: PermissionSettings = PermissionSettings()

@@ -1,5 +1,6 @@
 """Play: one task going through the pipeline (custom resource `agents.platform/v1`, kind Play)."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
 from typing import ClassVar
@@ -12,6 +13,7 @@ from coderun.model.names import API_VERSION
 from coderun.model.task import TaskText
 
 HISTORY_LIMIT = 50
+COMMANDS_LIMIT = 20
 
 
 class Approval(Shape, frozen=True, kw_only=True):
@@ -29,6 +31,23 @@ class Approval(Shape, frozen=True, kw_only=True):
     iteration: int = 0
 
 
+class PlayCommand(Shape, frozen=True, kw_only=True):
+    """A command that somebody gave in a comment on the pull request, and what was made of it; each is acted on once.
+
+    Attributes:
+        comment: The comment's id on the forge; ids grow with time.
+        command: What was asked for; untrusted where it was refused.
+        outcome: For people: what came of it, or why it was refused.
+    """
+
+    comment: int
+    command: str = ""
+    by: str = ""
+    at: datetime | None = None
+    accepted: bool = False
+    outcome: str = ""
+
+
 class PlaySpec(Shape, frozen=True, kw_only=True):
     """What shall happen to a task.
 
@@ -39,6 +58,7 @@ class PlaySpec(Shape, frozen=True, kw_only=True):
         retries: Raised by `coderun retry`; each raise gives fresh attempts, and one iteration more at the limit.
         pipeline: Name of the pipeline definition.
         cli_config: Replaces the CLI of every agent of this play (`--agent-command`).
+        commands: The last commands that were given in comments, oldest first.
     """
 
     task_id: int
@@ -58,6 +78,7 @@ class PlaySpec(Shape, frozen=True, kw_only=True):
     priority: int = 1
     retries: int = 0
     cli_config: CliConfig | None = None
+    commands: tuple[PlayCommand, ...] = ()
 
 
 class PlayPhase(StrEnum):
@@ -188,6 +209,17 @@ class Play(Shape, frozen=True, kw_only=True):
     def is_finished(self) -> bool:
         """Whether nothing more happens unless a person asks."""
         return self.status.phase.is_finished
+
+
+def with_commands(spec: PlaySpec, new: Iterable[PlayCommand]) -> PlaySpec:
+    """`spec` with commands that were acted on; only the last 20 are kept."""
+    return msgspec.structs.replace(spec, commands=(*spec.commands, *new)[-COMMANDS_LIMIT:])
+
+
+def is_known_comment(spec: PlaySpec, comment: int) -> bool:
+    """Whether a comment was acted on, or is older than all that are remembered."""
+    known = [command.comment for command in spec.commands]
+    return comment in known or (len(known) >= COMMANDS_LIMIT and comment < min(known))
 
 
 def with_history(status: PlayStatus, entry: HistoryEntry) -> PlayStatus:

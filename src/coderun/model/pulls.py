@@ -5,8 +5,12 @@ Titles, bodies, branch names, labels and comments are untrusted text.
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
 import msgspec
+
+OWN_CHECK: Final = "coderun"
+"""The check by which a play is told of on its head commit; it is no evidence for anything."""
 
 
 class PullState(StrEnum):

@@ -15,6 +15,8 @@ from coderun.model.names import LABEL_PLAY
 from coderun.model.play import Play, PlayPhase
 from coderun.model.repository import canonical
 
+_RETRIED = frozenset({PlayPhase.FAILED, PlayPhase.ABORTED})
+
 
 class PlayBrief(msgspec.Struct, frozen=True, kw_only=True):
     """A Play, as far as others care; `repository` is the canonical id as text."""
@@ -140,6 +142,11 @@ class View:
     def plays_of_pull(self, repository: str, number: int) -> list[str]:
         """Unfinished plays bound to that pull request of a repository."""
         return sorted(name for name in self._by_pull.get((repository, number), ()) if name in self._open)
+
+    def ended_of_pull(self, repository: str, number: int) -> list[str]:
+        """Plays bound to that pull request that have ended without success."""
+        bound = (self.plays[name] for name in self._by_pull.get((repository, number), ()))
+        return sorted(play.name for play in bound if play.phase in _RETRIED)
 
     def plays_into(self, repository: str, branch: str) -> list[str]:
         """Unfinished plays whose pull request is to be merged into that branch of a repository."""

@@ -66,6 +66,19 @@ class Workloads(msgspec.Struct, frozen=True, kw_only=True):
             ),
         )
 
+    @contextlib.asynccontextmanager
+    async def kept(self) -> AsyncIterator["Workloads"]:
+        """Both caches, kept for the length of an `async with` and synced at its beginning."""
+        tasks = [asyncio.create_task(cache.run()) for cache in (self.jobs, self.pods)]
+        try:
+            await self.jobs.synced.wait()
+            await self.pods.synced.wait()
+            yield self
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
 
 class _TokenSecret(Bare, frozen=True, kw_only=True):
     """What of a token Secret is looked at."""

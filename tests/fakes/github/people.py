@@ -4,7 +4,7 @@ from typing import Any
 
 from tests.fakes.github import events, merging, pulls, pushes
 from tests.fakes.github.routes.labels import set_label, unset_label
-from tests.fakes.github.state import NO_SHA, Pull, Review
+from tests.fakes.github.state import NO_SHA, Comment, Pull, Review
 from tests.fakes.github.world import World
 
 
@@ -43,6 +43,15 @@ class People:
         )
         pull.reviews.append(made)
         events.review(self._world, self._world.named(full_name), pull, "submitted", made, account)
+        return made
+
+    def comment(self, full_name: str, number: int, login: str, body: str) -> Comment:
+        """Says something on a pull request as a person."""
+        pull, account, now = self._pull(full_name, number), self._world.add_account(login), self._world.clock()
+        made = Comment(id=self._world.new_id(), author=account, body=body, created_at=now, updated_at=now)
+        pull.comments.append(made)
+        pull.updated_at = now
+        events.comment(self._world, self._world.named(full_name), pull, "created", made, account)
         return made
 
     async def merge(self, full_name: str, number: int, login: str, method: str = "merge") -> str:

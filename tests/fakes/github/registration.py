@@ -12,6 +12,21 @@ from tests.fakes.github.state import Account, App, Hook
 from tests.fakes.github.world import World
 
 _KEY_BITS = 2048
+_CODE_SECONDS = 3600
+_LONGEST_NAME = 34
+_EVENT_NEEDS = {
+    "check_run": "checks",
+    "check_suite": "checks",
+    "create": "contents",
+    "delete": "contents",
+    "issue_comment": "issues",
+    "merge_group": "merge_queues",
+    "pull_request": "pull_requests",
+    "pull_request_review": "pull_requests",
+    "push": "contents",
+    "repository": "metadata",
+    "status": "statuses",
+}
 
 
 def register(
@@ -49,15 +64,33 @@ def register(
 def take_manifest(world: World, manifest: dict[str, Any], owner: str) -> str:
     """Keeps a manifest under a code that is good for one conversion."""
     code = world.new_secret("")
-    world.manifests[code] = {**manifest, "owner": owner}
+    world.manifests[code] = {**manifest, "owner": owner, "until": world.clock() + _CODE_SECONDS}
     return code
+
+
+def faults_of(world: World, manifest: dict[str, Any]) -> list[str]:
+    """What GitHub's page would find wrong with a manifest."""
+    name, hook, held = str(manifest.get("name", "")), manifest.get("hook_attributes"), manifest.get("default_permissions", {})
+    wrong = [f"{key} is missing" for key in ("name", "url", "redirect_url") if not manifest.get(key)]
+    if len(name) > _LONGEST_NAME:
+        wrong.append(f"name is too long (maximum is {_LONGEST_NAME} characters)")
+    if any(app.name.lower() == name.lower() for app in world.apps):
+        wrong.append(f"name {name!r} is already taken")
+    if hook is not None and not hook.get("url"):
+        wrong.append("hook_attributes needs a url")
+    for event in manifest.get("default_events", []):
+        needed = _EVENT_NEEDS.get(event)
+        if needed is None or (needed != "metadata" and held.get(needed) not in {"read", "write"}):
+            wrong.append(f"default_events: {event} is not supported with these permissions")
+    return wrong
 
 
 def convert(world: World, code: str) -> tuple[App, str] | None:
     """Makes the App of a code; None where there is no such code, or no more."""
     manifest = world.manifests.pop(code, None)
-    if manifest is None:
+    if manifest is None or world.clock() >= manifest["until"]:
         return None
+    hook = manifest.get("hook_attributes", {})
     owner = world.find_account(manifest["owner"]) or world.add_account(manifest["owner"], "Organization")
     return register(
         world,
@@ -65,7 +98,7 @@ def convert(world: World, code: str) -> tuple[App, str] | None:
         manifest.get("name") or "unnamed app",
         permissions=manifest.get("default_permissions", {}),
         events=manifest.get("default_events", []),
-        url=manifest.get("hook_attributes", {}).get("url", ""),
+        url=hook.get("url", "") if hook.get("active", True) else "",
         secret=world.new_secret(""),
     )
 
@@ -83,6 +116,8 @@ class ManifestPage:
             target = manifest["redirect_url"]
         except (KeyError, ValueError) as error:
             raise web.HTTPUnprocessableEntity(text=f"The manifest cannot be read: {error}") from error
+        if wrong := faults_of(self._world, manifest):
+            raise web.HTTPUnprocessableEntity(text="; ".join(wrong))
         code = take_manifest(self._world, manifest, request.match_info.get("org", "apps"))
         state = {"state": request.query["state"]} if "state" in request.query else {}
         raise web.HTTPFound(f"{target}?{urlencode({'code': code, **state})}")

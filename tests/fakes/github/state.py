@@ -139,6 +139,7 @@ class Comment:
     created_at: float
     updated_at: float
     app: App | None = None
+    reactions: list[tuple[Account, str]] = field(default_factory=list)
 
 
 @dataclass(kw_only=True, eq=False)

@@ -178,6 +178,8 @@ async def _issues(bot: Client, number: int) -> None:
     await bot.ask("DELETE", f"{one}/labels/other")
     comment = (await bot.post(f"{one}/comments", {"body": "one"})).body["id"]
     await bot.ask("PATCH", f"{root}/issues/comments/{comment}", {"body": "two"})
+    await bot.post(f"{root}/issues/comments/{comment}/reactions", {"content": "+1"})
+    await bot.post(f"{root}/issues/comments/{comment}/reactions", {"content": "+1"})
     for path in (one, f"{root}/issues", f"{one}/comments", f"{root}/issues/comments/{comment}"):
         await bot.get(path)
     for path in ("events", "timeline"):

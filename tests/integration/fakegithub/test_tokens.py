@@ -1,6 +1,7 @@
 """App JWTs and installation tokens of the fake: what is refused, and in which words."""
 
 import json
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import aiohttp
@@ -8,6 +9,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from tests.fakes.github import MadeApp
+from tests.fakes.github.registration import take_manifest
 from tests.integration.fakegithub.desk import REPO, Desk, app_jwt
 
 
@@ -128,6 +130,7 @@ async def test_an_unknown_token_is_nobody(desk: Desk) -> None:
 async def test_a_manifest_becomes_an_app_once(desk: Desk) -> None:
     manifest = {
         "name": "Demo Tess",
+        "url": "https://demo.example",
         "redirect_url": "http://127.0.0.1:9/done",
         "hook_attributes": {"url": desk.door.url},
         "default_permissions": {"contents": "read"},
@@ -145,3 +148,30 @@ async def test_a_manifest_becomes_an_app_once(desk: Desk) -> None:
     assert (made.status, made.body["slug"], made.body["permissions"]["contents"]) == (201, "demo-tess", "read")
     assert made.body["pem"].startswith("-----BEGIN RSA PRIVATE KEY-----")
     assert (await desk.client.post(f"/app-manifests/{query['code'][0]}/conversions")).status == 404
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"url": ""}, "url is missing"),
+        ({"name": "x" * 35}, "name is too long"),
+        ({"name": "5DLabs-Rex"}, "name '5DLabs-Rex' is already taken"),
+        ({"hook_attributes": {"active": False}}, "hook_attributes needs a url"),
+        ({"default_events": ["issue_comment"]}, "issue_comment is not supported with these permissions"),
+        ({"default_events": ["unheard_of"]}, "unheard_of is not supported"),
+    ],
+)
+async def test_a_manifest_that_github_would_not_take_is_refused(desk: Desk, change: dict[str, Any], message: str) -> None:
+    desk.github.create_app("5DLabs-Rex", owner="5dlabs")
+    manifest = {"name": "Demo Cleo", "url": "https://demo.example", "redirect_url": "http://127.0.0.1:9/done", **change}
+    async with aiohttp.ClientSession() as session:
+        data = {"manifest": json.dumps(manifest)}
+        async with session.post(f"{desk.github.url}/settings/apps/new", data=data, allow_redirects=False) as sent:
+            assert sent.status == 422
+            assert message in await sent.text()
+
+
+async def test_the_code_of_a_manifest_is_good_for_an_hour(desk: Desk) -> None:
+    code = take_manifest(desk.github.world, {"name": "Demo Late"}, "5dlabs")
+    desk.clock.advance(3600)
+    assert (await desk.client.post(f"/app-manifests/{code}/conversions")).status == 404

@@ -6,21 +6,11 @@ import pytest
 from msgspec.structs import replace
 from tests.unit.app.shop import HEAD, NOW, PULL, make_play, make_run
 
-from coderun.app.steer import (
-    aborting,
-    approval_of,
-    approving,
-    cancel_run,
-    change_play,
-    find_play,
-    find_run,
-    pausing,
-    resuming,
-    retrying,
-)
+from coderun.app.steer import cancel_run, change_play, find_play, find_run
 from coderun.model.errors import NotFoundError, RefusedError
 from coderun.model.names import LABEL_TASK
 from coderun.model.play import Approval, Play, PlayPhase, PlayRun, PlaySpec
+from coderun.pipeline.wishes import aborting, approval_of, approving, pausing, resuming, retrying
 from coderun.store.sqlite import SqliteStore
 
 OPEN = [PlayPhase.PENDING, PlayPhase.RUNNING, PlayPhase.WAITING]

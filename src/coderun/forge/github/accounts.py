@@ -16,11 +16,11 @@ import structlog
 from coderun.forge.github.auth import AppCredential, AppInstallations, AppKey, PersonalToken, RepositoryToken
 from coderun.forge.github.client import Client
 from coderun.forge.github.shapes import Limited, Person
-from coderun.model.errors import ForgeUnavailableError
+from coderun.model.errors import ForgeUnavailableError, RefusedError
 from coderun.model.repository import RepositoryId
 
 LOOK: Final[Mapping[str, str]] = {"metadata": "read"}
-_PROVEN: Final = timedelta(seconds=60)
+_PROVEN: Final = timedelta(seconds=20)
 _log = structlog.get_logger(__name__)
 
 
@@ -89,12 +89,15 @@ class AppAccount:
         return self._client
 
     async def identity(self, repository: RepositoryId) -> Identity:
-        """See `Account`."""
+        """See `Account`. Its login is known also while it is not installed or suspended, its number is not."""
         if self._known is None:
             login = f"{self._slug}[bot]" if self._slug else await self._installations.login()
-            path = f"/users/{quote(login, safe='')}"
-            person = await self.client(repository, LOOK).get(path, Person)
-            self._known = Identity(login=login, email=noreply(person, self._client.base_url))
+            try:
+                person = await self.client(repository, LOOK).get(f"/users/{quote(login, safe='')}", Person)
+            except RefusedError as error:
+                _log.warning("App without access", identity=self._client.identity, error=str(error))
+                return Identity(login=login, email=noreply(login, self._client.base_url))
+            self._known = Identity(login=login, email=noreply(f"{person.id}+{person.login}", self._client.base_url))
         return self._known
 
     def client(self, repository: RepositoryId, permissions: Mapping[str, str]) -> Client:
@@ -127,7 +130,7 @@ class AppLease:
         self._asking = asyncio.Lock()
 
     async def text(self) -> str:
-        """See `Lease`. Once a minute GitHub is asked whether it still takes the token, which costs nothing of any limit."""
+        """See `Lease`. Now and then GitHub is asked whether it still takes the token, which costs nothing of any limit."""
         async with self._asking:
             fresh = await self._token.token()
             now = self._clock()
@@ -160,7 +163,7 @@ class PersonAccount:
         _ = repository
         if self._known is None:
             person = await self._client.get("/user", Person)
-            self._known = Identity(login=person.login, email=noreply(person, self._client.base_url))
+            self._known = Identity(login=person.login, email=noreply(f"{person.id}+{person.login}", self._client.base_url))
         return self._known
 
     def client(self, repository: RepositoryId, permissions: Mapping[str, str]) -> Client:
@@ -191,8 +194,8 @@ class PersonLease:
         """See `Lease`; the person goes on using it."""
 
 
-def noreply(person: Person, api: str) -> str:
+def noreply(name: str, api: str) -> str:
     """The address that ties commits to an account without showing a mailbox; a server of one's own has its own domain."""
     host = api.partition("://")[2].partition("/")[0].partition(":")[0].removeprefix("api.")
     domain = f"users.noreply.{host}" if host else "users.noreply.github.com"
-    return f"{person.id}+{person.login}@{domain}"
+    return f"{name}@{domain}"

@@ -60,7 +60,7 @@ class Credential(Protocol):
         ...
 
     async def authorization(self) -> str:
-        """The value of the `Authorization` header."""
+        """The value of the `Authorization` header, "" for none."""
         ...
 
     async def rejected(self, authorization: str, date: datetime | None) -> float | None:
@@ -333,7 +333,7 @@ class Client:
     async def _once(self, request: Request, url: str, authorization: str) -> Answer:
         headers = {
             "Accept": request.accept,
-            "Authorization": authorization,
+            **({"Authorization": authorization} if authorization else {}),
             "User-Agent": "coderun",
             "X-GitHub-Api-Version": _API_VERSION,
             **request.headers,

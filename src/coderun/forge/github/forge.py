@@ -5,6 +5,7 @@ repeated call changes nothing; what GitHub refuses is `RefusedError`. No state i
 was read last.
 """
 
+import contextlib
 import time
 from collections.abc import Callable, Collection, Iterable
 from datetime import datetime
@@ -132,6 +133,10 @@ class GitHubForge:
             if task_id in await self._reader.markers(entry.pull):
                 marked.add(entry.number)
         return [await self._reader.read(number) for number in sorted(marked)]
+
+    async def prove(self) -> None:
+        """Find out whether GitHub still takes our credential; what can be done where it does not is the credential's to do."""
+        await self._client.get("/rate_limit", shapes.Limited)
 
     async def news(self) -> tuple[Hint, ...]:
         """What has changed about pull requests since the last call, as hints; nothing the first time.
@@ -278,6 +283,13 @@ class GitHubForge:
                     await self._client.write("PATCH", f"{self._path}/issues/comments/{comment.id}", {"body": text})
                 return
         await self._client.write("POST", f"{self._path}/issues/{number}/comments", {"body": text})
+
+    async def react(self, number: int, comment: int, *, accepted: bool) -> None:  # noqa: ARG002 - ids are GitHub's, not the pull's
+        """A thumb up, or a confused face; nothing happens where the comment is gone. GitHub keeps one of each and account."""
+        path = f"{self._path}/issues/comments/{comment}/reactions"
+        body = {"content": "+1" if accepted else "confused"}
+        with contextlib.suppress(NotFoundError):
+            await self._client.write("POST", path, body, repeatable=True, quiet=_NOT_FOUND)
 
     async def review(self, number: int, state: ReviewState, body: str, *, head_sha: str) -> Review:
         """Submit a review of that commit, or give back the own one that says the same of it and still stands.

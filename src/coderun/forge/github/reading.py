@@ -20,7 +20,7 @@ from coderun.forge.texts import label_key
 from coderun.model.errors import NotFoundError, RefusedError
 from coderun.model.logins import normalise_login
 from coderun.model.markers import MAX_MARKER, UPSTREAM_MARKER, task_in_marker, task_of_marker
-from coderun.model.pulls import Actor, LabelMark, PullRequest, PullState
+from coderun.model.pulls import OWN_CHECK, Actor, LabelMark, PullRequest, PullState
 from coderun.model.repository import RepositoryId
 
 T = TypeVar("T")
@@ -141,13 +141,17 @@ class Reader:
         pages = self.client.pages(f"{self.path}/commits/{sha}/check-runs", shapes.CheckRuns, {"filter": "latest"})
         async for page in pages:
             found += page.check_runs
-        return found
+        return [run for run in found if not self._is_own(run)]
+
+    def _is_own(self, run: shapes.CheckRun) -> bool:
+        """Whether a check run is what we tell of a play: that is no evidence for the play."""
+        return run.name == OWN_CHECK and run.app is not None and normalise_login(run.app.slug) in self._trusted
 
     async def _statuses(self, sha: str) -> list[shapes.Status]:
         found: list[shapes.Status] = []
         async for page in self.client.pages(f"{self.path}/commits/{sha}/status", shapes.CombinedStatus):
             found += page.statuses
-        return found
+        return [status for status in found if status.context != OWN_CHECK]
 
     async def required(self, branch: str) -> Mapping[str, int | None]:
         """Checks that a branch asks for; what cannot be read asks for none."""
@@ -158,6 +162,7 @@ class Reader:
         protection = await self._readable(f"{self.path}/branches/{name}", shapes.Branch)
         rules = await self._readable(f"{self.path}/rules/branches/{name}", list[shapes.Rule])
         found = required_of(protection, rules or ())
+        found.pop(OWN_CHECK, None)
         self._required[branch] = (self._now(), found)
         return found
 

@@ -305,6 +305,9 @@ class LocalForge:
             changed = pulls.put_comment(self._db, number, text, marker=marker, login=self.login, at=self._now())
         self._tell(changed=changed)
 
+    async def react(self, number: int, comment: int, *, accepted: bool) -> None:
+        """Nothing: there are no reactions here, and `coderun why` tells what became of a command."""
+
     async def review(self, number: int, state: ReviewState, body: str, *, head_sha: str) -> Review:
         """Submit a review of that commit, or give back the own one that says the same of it and still stands.
 

@@ -1,5 +1,6 @@
 """Bodies of pull requests and what hangs on them: labels, comments, reviews, history."""
 
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -140,8 +141,15 @@ def comment(world: World, repo: Repo, pull: Pull, one: Comment) -> Body:
         "updated_at": stamp(one.updated_at),
         "author_association": association(world, repo, one.author),
         "performed_via_github_app": optional_app(world, one.app),
-        "reactions": _reactions(url),
+        "reactions": _reactions(url, [content for _, content in one.reactions]),
     }
+
+
+def reaction(world: World, comment: Comment, who: Account, content: str) -> Body:
+    """`reaction`."""
+    number = comment.id * 100 + comment.reactions.index((who, content))
+    made = {"content": content, "created_at": stamp(comment.updated_at)}
+    return {"id": number, "node_id": f"REA_{number}", "user": user(world, who), **made}
 
 
 def review(world: World, repo: Repo, pull: Pull, one: Review) -> Body:
@@ -192,9 +200,9 @@ def _side(world: World, repo: Repo | None, branch: str, sha: str, owner: Account
     return {"label": f"{account.login}:{branch}", "ref": branch, "sha": sha, "user": user(world, account), "repo": whole}
 
 
-def _reactions(url: str) -> Body:
+def _reactions(url: str, given: Sequence[str] = ()) -> Body:
     kinds = ("+1", "-1", "laugh", "hooray", "confused", "heart", "rocket", "eyes")
-    return {"url": f"{url}/reactions", "total_count": 0, **dict.fromkeys(kinds, 0)}
+    return {"url": f"{url}/reactions", "total_count": len(given), **{kind: given.count(kind) for kind in kinds}}
 
 
 def _when(moment: float | None) -> str | None:

@@ -83,6 +83,21 @@ async def delete_comment(call: Call) -> Answer:
     return Answer(status=204)
 
 
+_REACTIONS = ("+1", "-1", "laugh", "confused", "heart", "hooray", "rocket", "eyes")
+
+
+async def react(call: Call) -> Answer:
+    """A reaction to a comment: 201 a new one, 200 the one that is there."""
+    _, one = _comment(call)
+    content = call.text("Reaction", "content")
+    if content not in _REACTIONS:
+        raise ApiError(422, "Validation Failed")
+    is_new = (call.account, content) not in one.reactions
+    if is_new:
+        one.reactions.append((call.account, content))
+    return Answer(status=201 if is_new else 200, body=bodies.reaction(call.world, one, call.account, content))
+
+
 async def list_events(call: Call) -> Answer:
     """Who labelled, closed, merged and so on, and when; oldest first."""
     return call.listed(call.pull.events, lambda one: bodies.event(call.world, call.repo, one))
@@ -121,6 +136,7 @@ ROUTES = [
     read(_COMMENT, get_comment, EITHER),
     write("PATCH", _COMMENT, update_comment, EITHER),
     write("DELETE", _COMMENT, delete_comment, EITHER),
+    write("POST", f"{_COMMENT}/reactions", react, EITHER),
     read(f"{_ISSUE}/events", list_events, EITHER),
     read(f"{_ISSUE}/timeline", list_timeline, EITHER),
 ]
