@@ -128,7 +128,10 @@ class GitHubHosting:
             source=InboxSource(),
             lookout=Lookout(forges, view.open_plays, fastest=settings.poll_seconds, monotonic=time.monotonic),
             repair=DeliveryRepair(
-                {name: DeliveryLog(account.as_app) for name, account in self._apps().items()}, store, clock=self._clock
+                {name: DeliveryLog(account.as_app) for name, account in self._apps().items()},
+                store,
+                clock=self._clock,
+                pause=self._configuration.config.webhook.repair_seconds,
             ),
             poll=min(settings.poll_seconds, SLOWEST_RUN),
             tells=True,
