@@ -16,10 +16,13 @@ from coderun import __version__
 from coderun.app import machine
 from coderun.app.configuration import Configuration, read_configuration
 from coderun.app.detect import AGENT_PROGRAMS, has_tasks
+from coderun.app.github_keys import read_credentials
+from coderun.app.github_place import find_place
+from coderun.app.github_setup import agents_of
 from coderun.app.places import ask_git, find_base_branch, find_repository, find_state_folder
 from coderun.app.tasks import read_tasks
 from coderun.model.coderun import CliType
-from coderun.model.config import FILE_NAME
+from coderun.model.config import FILE_NAME, ForgeType
 from coderun.model.errors import CoderunError
 from coderun.model.roster import Agent
 from coderun.model.task import next_task, waiting_for
@@ -29,6 +32,12 @@ MIN_PYTHON: Final = (3, 11)
 MIN_GIT: Final = (2, 38)
 _SCARCE_BYTES: Final = 200 << 20
 _TIGHT_BYTES: Final = 2 << 30
+
+ONE_PERSON: Final = (
+    "every agent acts as that one person: nobody can approve what the same person opened, so testing ends with ForgeRefused "
+    "until somebody runs `coderun approve`; a push of yours passes for an agent's; the token is never narrowed or revoked"
+)
+"""What is lost where one person's token stands for all agents."""
 
 _INSTALL: Final = {
     "claude": "npm install -g @anthropic-ai/claude-code",
@@ -89,6 +98,7 @@ def examine(around: Surroundings) -> list[Finding]:
     findings.append(_guard("base branch", lambda: _base_branch(repository, configured, around)))
     if configuration:
         findings += _agents(configuration, around)
+        findings += _github(repository, configuration, around)
         findings.append(_guard("tasks", lambda: _tasks(repository, configuration)))
     findings += _state(repository, around)
     return [*findings, *_processes(around)]
@@ -174,6 +184,34 @@ def _with_login(name: str, kind: str, found: str, around: Surroundings) -> Findi
         return Finding(name=name, state=state, found=f"{found}; no login found", advice=advice)
     also = f" (also there, not used: {', '.join(login.others)})" if login.others else ""
     return _ok(name, f"{found}; login from {login.source}{also}")
+
+
+def _github(repository: Path, configuration: Configuration, around: Surroundings) -> Iterator[Finding]:
+    """What of GitHub is missing on this machine; `coderun github check` asks GitHub itself."""
+    settings = configuration.config.forge
+    if settings.type is not ForgeType.GITHUB:
+        return
+    try:
+        place = find_place(repository, settings, environ=around.environ)
+        token_file = repository / settings.token_file if settings.token_file else None
+        credentials = read_credentials(place.host, environ=around.environ, home=around.home, token_file=token_file)
+    except CoderunError as error:
+        yield _error("GitHub", error)
+        return
+    yield _ok("GitHub", f"{place.page}; `coderun github check` looks at it there")
+    lacking = [name for name in agents_of(configuration) if name not in credentials.apps]
+    there = [name for name in agents_of(configuration) if name in credentials.apps]
+    if there:
+        yield _ok("GitHub Apps", f"keys of {listed(there)} in {printable(str(credentials.folder), 200)}")
+    if not lacking:
+        return
+    make = "coderun github setup makes an App for each agent"
+    if credentials.personal is None:
+        found = f"none for {listed(lacking)}, and no personal token"
+        yield Finding(name="GitHub Apps", state=State.ERROR, found=found, advice=make)
+    else:
+        found = f"{listed(lacking)} act by the token from {credentials.personal.source}; {ONE_PERSON}"
+        yield Finding(name="personal token", state=State.WARNING, found=found, advice=make)
 
 
 def _tasks(repository: Path, configuration: Configuration) -> Finding:

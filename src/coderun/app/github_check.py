@@ -9,7 +9,7 @@ from typing import Final
 from urllib.parse import quote
 
 from coderun.app.configuration import Configuration
-from coderun.app.doctor import Finding, State
+from coderun.app.doctor import ONE_PERSON, Finding, State
 from coderun.app.github_desk import Desk
 from coderun.app.github_keys import GitHubCredentials
 from coderun.app.github_place import GitHubPlace
@@ -29,15 +29,9 @@ from coderun.model.names import task_branch
 from coderun.model.pulls import MergeMethod
 from coderun.model.text import listed, printable
 
-ONE_PERSON: Final = (
-    "every agent acts as that one person: the testing agent cannot approve a pull request that the same person opened "
-    "(a person has to, or `coderun approve`); the token is not made for one run, nor does it end with it; no webhook of an App"
-)
-"""What is lost where one person's token stands for all agents."""
-
 _SECRET_SET: Final = "********"  # noqa: S105 - what GitHub shows in place of one
 _UNAUTHORIZED: Final = 401
-_NO_WEBHOOK: Final = "gates move by polling, within about a minute; a webhook moves them at once"
+_NO_WEBHOOK: Final = "gates move by polling (`forge.pollSeconds`); a webhook moves them at once"
 
 
 async def check(
@@ -111,16 +105,11 @@ def _judge_app(one: AppSight, place: GitHubPlace) -> Iterator[Finding]:
 
 
 def _judge_login(one: AppSight, slug: str) -> Finding:
-    agent, name = one.wanted.agent, f"{one.wanted.agent.name}: login"
-    if agent.is_login(slug):
+    name = f"{one.wanted.agent.name}: login"
+    if one.keys.slug in {"", slug}:
         return _ok(name, f"{slug}[bot]")
-    said = printable(agent.github_app, 60) or "nothing"
-    return Finding(
-        name=name,
-        state=State.ERROR,
-        found=f"{slug}[bot], but the roster says {said}",
-        advice=f"write agents: {{{agent.name}: {{githubApp: {slug}}}}} into coderun.yaml",
-    )
+    found = f"{slug}[bot], but {one.wanted.agent.name}.json says {printable(one.keys.slug, 60)}: the App was renamed"
+    return Finding(name=name, state=State.ERROR, found=found, advice=f'write "slug": "{slug}" there')
 
 
 def _judge_permissions(one: AppSight, place: GitHubPlace) -> Finding:
@@ -136,13 +125,13 @@ def _judge_permissions(one: AppSight, place: GitHubPlace) -> Finding:
             advice="set these under Repository permissions, save, and accept them where it is installed",
             link=_settings(place, one, part="permissions"),
         )
-    beyond = {key: level for key, level in held.items() if key not in wanted and key != "metadata"}
+    beyond = {key: level for key, level in missing_permissions(wanted, held).items() if key != "metadata"}
     if beyond:
         return Finding(
             name=name,
             state=State.WARNING,
             found=f"the App holds more than its stages need: {printable(permissions_in_words(beyond), 200)}",
-            advice="take these away; tokens of runs never ask for them",
+            advice="take that away; tokens of runs never ask for it",
             link=_settings(place, one, part="permissions"),
         )
     return _ok(name, permissions_in_words(wanted))

@@ -7,7 +7,7 @@ whoever breaks off goes on where it was. A key is written before anything is sai
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable
 from enum import StrEnum
 from hmac import compare_digest
 from pathlib import Path
@@ -29,7 +29,7 @@ from coderun.forge.github.manifest import (
     manifest_of,
     permission_in_words,
 )
-from coderun.forge.github.permissions import EVENTS, Need, app_needs, strongest
+from coderun.forge.github.permissions import EVENTS, Need, app_needs, controller_needs, strongest
 from coderun.model.errors import ConfigError, NotFoundError, RefusedError, UnavailableError
 from coderun.model.roster import Agent
 from coderun.model.text import listed, printable
@@ -44,6 +44,10 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     roles: tuple[str, ...]
     order: AppOrder
     needs: tuple[Need, ...]
+
+
+CONTROLLER: Final = Agent(name="coderun", role="controller", capabilities=("review",))
+"""Whose App the controller acts as where there is one; else it acts as the App of the agent in the first stage."""
 
 
 class Step(StrEnum):
@@ -106,11 +110,14 @@ def agents_of(configuration: Configuration, only: Iterable[str] = ()) -> dict[st
         if agent is not None:
             taken.setdefault(agent.name, []).append(role)
     chosen = tuple(dict.fromkeys(only))
-    unknown = [name for name in chosen if name not in configuration.roster.agents]
+    unknown = [name for name in chosen if name not in {*configuration.roster.agents, CONTROLLER.name}]
     if unknown:
         raise ConfigError(f"there is no agent {listed(unknown)} (known agents: {listed(configuration.roster.agents)})")
-    names = chosen or tuple(taken)
-    return {name: tuple(taken.get(name, (configuration.roster.agents[name].role,))) for name in names}
+    return {name: tuple(taken.get(name, (_known(configuration, name).role,))) for name in chosen or tuple(taken)}
+
+
+def _known(configuration: Configuration, name: str) -> Agent:
+    return configuration.roster.agents.get(name, CONTROLLER)
 
 
 def plan_apps(
@@ -121,19 +128,30 @@ def plan_apps(
     organization: str = "",
     prefix: str = "",
     webhook_url: str = "",
+    has_controller: bool = False,
 ) -> list[Wanted]:
-    """An App for each agent. The first one carries the events: those of every App would say the same, once for each."""
+    """An App for each agent.
+
+    One of them, that of the controller, carries the events: those of every App would say the same, once for each. Where there
+    is an App of the controller's own already (`has_controller`), no agent's holds what only that needs.
+    """
+    chosen = agents_of(configuration, only)
+    has_controller = has_controller or CONTROLLER.name in chosen
+    controlling = CONTROLLER.name if has_controller else next(iter(agents_of(configuration)), "")
     found = []
-    for position, (name, roles) in enumerate(agents_of(configuration, only).items()):
-        agent = configuration.roster.agents[name]
-        needs = app_needs(agent, roles, configuration.pipeline)
+    for name, roles in chosen.items():
+        agent = _known(configuration, name)
+        controls = name == controlling
+        needs = (
+            controller_needs() if agent is CONTROLLER else app_needs(agent, roles, configuration.pipeline, controls=controls)
+        )
         order = AppOrder(
             agent=name,
             name=app_name(prefix or place.repository.owner, name),
             description=_DESCRIPTION.format(agent=name, role=", ".join(roles), repository=place.slug),
             organization=organization,
             permissions=strongest(needs),
-            webhook_url=webhook_url if position == 0 else "",
+            webhook_url=webhook_url if controls else "",
             homepage=place.page,
         )
         found.append(Wanted(agent=agent, roles=roles, order=order, needs=needs))
@@ -327,13 +345,10 @@ def _manual_app(one: Wanted, place: GitHubPlace, folder: Path) -> list[str]:
     ]
 
 
-def config_lines(keys: Iterable[AppKeys], place: GitHubPlace, known: Mapping[str, Agent]) -> list[str]:
-    """What `coderun.yaml` has to say so that the agents are known by their Apps."""
+def config_lines(place: GitHubPlace, *, webhook: bool) -> list[str]:
+    """What `coderun.yaml` has to say so that plays go on there."""
     lines = ["forge:", "  type: github"]
     if place.host.name != "github.com":
         lines.append(f"  url: {place.host.web}")
     lines.append(f"  repository: {place.slug}")
-    named = [one for one in keys if one.slug and known[one.agent].github_app.lower() != one.slug.lower()]
-    if named:
-        lines += ["agents:", *(f"  {one.agent}: {{githubApp: {printable(one.slug, 60)}}}" for one in named)]
-    return lines
+    return [*lines, "webhook:", "  port: 8080"] if webhook else lines

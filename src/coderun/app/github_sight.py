@@ -12,7 +12,7 @@ import msgspec
 from coderun.app.configuration import Configuration
 from coderun.app.github_desk import Desk
 from coderun.app.github_keys import AppKeys, GitHubCredentials
-from coderun.app.github_setup import Wanted, plan_apps
+from coderun.app.github_setup import CONTROLLER, Wanted, agents_of, plan_apps
 from coderun.forge.github import affairs
 from coderun.forge.github.affairs import (
     AppAffairs,
@@ -86,7 +86,9 @@ async def gather(
     only: Collection[str] = (),
 ) -> Sight:
     """Ask GitHub. What it refuses is part of what was seen."""
-    wanted = tuple(plan_apps(configuration, desk.place, only=only))
+    has_controller = CONTROLLER.name in credentials.apps
+    names = (*only,) or ((CONTROLLER.name,) if has_controller else ()) + tuple(agents_of(configuration))
+    wanted = tuple(plan_apps(configuration, desk.place, only=names, has_controller=has_controller))
     apps = []
     for one in wanted:
         keys = credentials.apps.get(one.agent.name)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from coderun.app.doctor import Finding
     from coderun.app.github_desk import Desk
     from coderun.app.github_place import GitHubPlace
-    from coderun.app.github_setup import Setup, Wanted
+    from coderun.app.github_setup import Setup
 
 app = typer.Typer(
     name="github",
@@ -33,6 +33,9 @@ def setup(
     agent: AgentOption = None,
     organization: Annotated[str, typer.Option("--org", help="The organisation that shall own the Apps.")] = "",
     user: Annotated[bool, typer.Option("--user", help="The Apps shall belong to whoever confirms them.")] = False,
+    controller: Annotated[
+        bool, typer.Option("--controller-app", help="An App for the controller, too, so that no agent's holds what it needs.")
+    ] = False,
     prefix: Annotated[str, typer.Option("--prefix", help="Apps are called PREFIX-AGENT; the owner by default.")] = "",
     webhook_url: Annotated[
         str, typer.Option("--webhook-url", help="Public address of this controller's webhook door.", metavar="URL")
@@ -66,7 +69,8 @@ def setup(
 
     async def body() -> None:
         from coderun.app.github_desk import open_desk
-        from coderun.app.github_setup import Setup, plan_apps
+        from coderun.app.github_keys import read_app
+        from coderun.app.github_setup import CONTROLLER, Setup, agents_of, plan_apps
         from coderun.app.github_setup import manual as by_hand
         from coderun.app.local import now
         from coderun.app.logs import log_to_stderr
@@ -75,7 +79,13 @@ def setup(
         async with open_desk(place, clock=now) as desk:
             owner = organization or ("" if user else await _owner(desk, place))
             wanted = plan_apps(
-                configuration, place, only=agent or (), organization=owner, prefix=prefix, webhook_url=webhook_url
+                configuration,
+                place,
+                only=([CONTROLLER.name, *(agent or agents_of(configuration))] if controller else agent or ()),
+                organization=owner,
+                prefix=prefix,
+                webhook_url=webhook_url,
+                has_controller=read_app(folder, CONTROLLER.name) is not None,
             )
             if manual:
                 say(by_hand(wanted, place, folder))
@@ -86,7 +96,7 @@ def setup(
                 wait=wait,
                 browser=browser,
             )
-            _tell_next(wanted, place, folder, configuration)
+            _tell_next(place, folder, webhook=bool(webhook_url))
 
     try:
         run_async(body())
@@ -163,13 +173,11 @@ def _has_screen() -> bool:
     )
 
 
-def _tell_next(wanted: "list[Wanted]", place: "GitHubPlace", folder: "Path", configuration: "Configuration") -> None:
-    from coderun.app.github_keys import read_app
+def _tell_next(place: "GitHubPlace", folder: "Path", *, webhook: bool) -> None:
     from coderun.app.github_setup import config_lines
 
-    keys = [found for one in wanted if (found := read_app(folder, one.agent.name)) is not None]
     say(f"\nevery agent has its App; keys are in {safe(folder)}. In coderun.yaml:")
-    for line in config_lines(keys, place, configuration.roster.agents):
+    for line in config_lines(place, webhook=webhook):
         say(f"  {line}")
     say("then `coderun github check` looks at it all")
 
@@ -217,9 +225,12 @@ async def _check(agents: "Sequence[str]", *, url: str, repository: str, repo: st
     from coderun.app.github_keys import read_credentials
     from coderun.app.local import now
     from coderun.app.logs import log_nothing
+    from coderun.app.places import find_repository
 
     configuration, place, _ = _look_around(repo, url, repository)
-    credentials = read_credentials(place.host, environ=os.environ, home=Path.home())
+    named = configuration.config.forge.token_file
+    token_file = find_repository(folder_of(repo), environ=os.environ) / named if named else None
+    credentials = read_credentials(place.host, environ=os.environ, home=Path.home(), token_file=token_file)
     log_nothing()
     async with open_desk(place, clock=now) as desk:
         base = configuration.config.base_branch

@@ -119,6 +119,9 @@ def _fill_job(job: Json, new: bool) -> None:
         template["metadata"] = {**template.get("metadata", {})}
         template["metadata"]["labels"] = {**template["metadata"].get("labels", {}), **made}
         spec["selector"] = {"matchLabels": {"batch.kubernetes.io/controller-uid": uid}}
+        spec.setdefault("manualSelector", False)
+        if not meta.get("labels"):
+            meta["labels"] = dict(template["metadata"]["labels"])
     if new:
         job["status"] = {}
 

@@ -120,7 +120,9 @@ def check_definition(definition: Json) -> list[Cause]:
             invalid_value("spec.versions", spec["versions"], "must have exactly one version marked as storage version")
         )
     for at, version in enumerate(spec["versions"]):
-        field = f"spec.versions[{at}].schema.openAPIV3Schema"
+        # A single version is checked as the old form of the object, which kept its schema elsewhere.
+        one = len(spec["versions"]) == 1
+        field = "spec.validation.openAPIV3Schema" if one else f"spec.versions[{at}].schema.openAPIV3Schema"
         schema = version.get("schema", {}).get("openAPIV3Schema")
         if schema is None:
             found.append(required(field, "schemas are required"))

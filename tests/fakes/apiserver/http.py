@@ -328,6 +328,8 @@ class Api:
         known = names + [one["name"] for one in stored.value["spec"].get("initContainers", [])]
         if container not in known:
             raise bad_request(f"container {container} is not valid for pod {pod.name}")
+        if not stored.value["spec"].get("nodeName") and not self._logs.has(pod.namespace, pod.name, container):
+            return Answer(b"", status=204)
         if not self._logs.has(pod.namespace, pod.name, container):
             raise bad_request(f'container "{container}" in pod "{pod.name}" is waiting to start: ContainerCreating')
         lines = self._logs.read(

@@ -82,7 +82,7 @@ def check_annotations(annotations: dict[str, Any]) -> list[Cause]:
     return found
 
 
-def check_meta(meta: dict[str, Any], rule: NameRule) -> list[Cause]:
+def check_meta(meta: dict[str, Any], rule: NameRule, *, is_custom: bool = False) -> list[Cause]:
     """What is wrong with an object's metadata."""
     found = check_name(meta.get("name", ""), rule)
     found += check_labels(meta.get("labels") or {})
@@ -99,8 +99,9 @@ def check_meta(meta: dict[str, Any], rule: NameRule) -> list[Cause]:
         shown = " and ".join(f"{one['kind']}/{one['name']}" for one in owners[:2])
         text = f'Only one reference can have Controller set to true. Found "true" in references for {shown}'
         found.append(invalid_value("metadata.ownerReferences", meta["ownerReferences"], text))
-    for finalizer in meta.get("finalizers") or ():
+    # Custom resources get away with a short name, and a warning.
+    for at, finalizer in enumerate(() if is_custom else meta.get("finalizers") or ()):
         if "/" not in finalizer and finalizer not in {"orphan", "foregroundDeletion", "kubernetes"}:
             text = "name is neither a standard finalizer name nor is it fully qualified"
-            found.append(invalid_value("metadata.finalizers", finalizer, text))
+            found.append(invalid_value(f"metadata.finalizers[{at}]", finalizer, text))
     return found

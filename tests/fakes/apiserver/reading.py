@@ -100,9 +100,8 @@ class Reader:
         if query.exact and version != self._storage.revision and version is not None:
             raise expired(f"The resourceVersion for the provided list is too old: {version}")
         if version is not None and version > self._storage.revision:
-            raise StatusError(
-                504, "Timeout", f"Too large resource version: {version}, current: {self._storage.revision}", retry_after=1
-            )
+            text = f"Timeout: Too large resource version: {version}, current: {self._storage.revision}"
+            raise StatusError(504, "Timeout", text, retry_after=1)
         return self._storage.revision, self._storage.all_of(place.resource.table, place.namespace)
 
     async def watch(self, place: Place, query: Query) -> AsyncIterator[bytes]:
@@ -147,7 +146,8 @@ def _revision(text: str) -> int | None:
     if text in {"", "0"}:
         return None
     if not text.isdecimal():
-        raise bad_request(f'resourceVersion: Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax')
+        what = f'Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax'
+        raise bad_request(f"invalid resource version: resourceVersion: {what}")
     return int(text)
 
 

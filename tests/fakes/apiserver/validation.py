@@ -1,5 +1,6 @@
 """Checks a value against a compiled schema, in the words of the real server; CEL rules run last, as there."""
 
+import functools
 import json
 import re
 from collections.abc import Callable
@@ -9,6 +10,10 @@ from tests.fakes.apiserver.cel import CelError, evaluate, parse
 from tests.fakes.apiserver.errors import Cause, invalid_value, required, unsupported
 from tests.fakes.apiserver.schema import Rule, Schema
 
+_UNCHECKED = (
+    "Invalid value: null: some validation rules were not checked because the object was invalid; correct the existing "
+    "errors to complete validation"
+)
 _DATE_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
 _TYPES: dict[str, Callable[[Any], bool]] = {
     "object": lambda value: isinstance(value, dict),
@@ -31,7 +36,15 @@ def check(value: Any, schema: Schema, *, old: Any = None, field: str = "") -> li
     _structure(value, schema, field, found, top=True)
     if not found:
         _rules(value, schema, old, field, found)
+    elif _has_rules(schema):
+        found.append(Cause(field="<nil>", message=_UNCHECKED))
     return found
+
+
+@functools.cache
+def _has_rules(schema: Schema) -> bool:
+    below = [*schema.properties.values(), schema.items, schema.additional]
+    return bool(schema.rules) or any(isinstance(one, Schema) and _has_rules(one) for one in below)
 
 
 def _type_name(value: Any) -> str:
@@ -130,7 +143,8 @@ def _format(value: Any, schema: Schema, field: str, found: list[Cause]) -> None:
     name = schema.checks.get("format")
     fits = _FORMATS.get(name) if isinstance(name, str) else None
     if fits is not None and not fits(value):
-        found.append(invalid_value(field, value, f'{field} in body must be of type {name}: "{value}"'))
+        text = f'Invalid value: {json.dumps(value)}: {field} in body must be of type {name}: "{value}"'
+        found.append(Cause(field=field, message=text, reason="FieldValueTypeInvalid"))
 
 
 def _number(value: float, schema: Schema, field: str, found: list[Cause]) -> None:

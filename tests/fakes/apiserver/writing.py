@@ -137,9 +137,14 @@ class Writer:
             body = merge_patch(base, patch)
         else:
             body = strategic_patch(base, patch, place.resource.schema)
-        body = {**body, "metadata": dict(body.get("metadata") or {})}
+        meta = dict(body.get("metadata") or {})
+        body = {**body, "metadata": meta}
         self._fits(place, body)
-        self._preconditions(place, old, body["metadata"])
+        if place.subresource:
+            meta.pop("uid", None)
+        elif meta.get("uid") not in {None, old.meta["uid"]}:
+            raise invalid(place.resource, place.name, [invalid_value("metadata.uid", meta["uid"], "field is immutable")])
+        self._preconditions(place, old, meta)
         return self._finish(place, old, body, options, self._update_of(place, options))
 
     def apply(self, place: Place, config: Json, options: Options) -> Written:
@@ -285,7 +290,7 @@ class Writer:
         resource = place.resource
         causes: list[Cause] = []
         if place.subresource != "status":
-            causes += check_meta(value["metadata"], resource.names)
+            causes += check_meta(value["metadata"], resource.names, is_custom=resource.is_custom)
             causes += _no_new_finalizers(value["metadata"], old)
         if resource.is_custom:
             assert resource.schema is not None
@@ -304,7 +309,7 @@ class Writer:
             raise bad_request("the body of the request is no object")
         kind, version = body.get("kind"), body.get("apiVersion")
         if apply or resource.is_custom or kind or version:
-            self._of_kind(resource, kind, version)
+            self._of_kind(resource, kind, version, place.name or str((body.get("metadata") or {}).get("name", "")))
         meta = body.get("metadata") or {}
         name = meta.get("name")
         if place.name and name and name != place.name:
@@ -314,14 +319,17 @@ class Writer:
             raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
 
     @staticmethod
-    def _of_kind(resource: Resource, kind: Any, version: Any) -> None:
+    def _of_kind(resource: Resource, kind: Any, version: Any, name: str) -> None:
         if not kind or not version:
             missing = "Kind" if not kind else "apiVersion"
-            raise bad_request(f"Object '{missing}' is missing in the body of the request")
+            what = f"Object '{missing}' is missing in the body of the request"
+            raise bad_request(f"the object provided is unrecognized (must be of type {resource.kind}): {what}")
         if (kind, version) != (resource.kind, resource.api_version):
+            if resource.is_custom and version != resource.api_version:
+                data = f"({version}) does not match the expected API version ({resource.api_version})"
+                raise bad_request(f"the API version in the data {data}")
             if resource.is_custom:
-                data = f"({version}, Kind={kind}) does not match the expected API version"
-                raise bad_request(f"the API version in the data {data} ({resource.api_version}, Kind={resource.kind})")
+                raise invalid(resource, name, [invalid_value("kind", kind, f"must be {resource.kind}")], kind=str(kind))
             short = str(version).rpartition("/")[2]
             why = f'no kind "{kind}" is registered for version "{version}"'
             raise bad_request(f'{kind} in version "{short}" cannot be handled as a {resource.kind}: {why}')

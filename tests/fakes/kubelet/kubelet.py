@@ -64,6 +64,7 @@ class ProcessKubelet:
         api: What it reads and writes with.
         root: Its folders; keep the path short, because sockets lie below it.
         environment: What every container has beside its own variables: PATH above all.
+        node: Pods that are bound to this one are run.
         say: Gets what containers say: namespace, pod, container, text.
         ended: Is told when a container has ended.
     """
@@ -75,6 +76,7 @@ class ProcessKubelet:
         *,
         root: Path,
         environment: Mapping[str, str],
+        node: str = "node-1",
         say: Say = _to_nobody,
         ended: Callable[[str, str, str], None] | None = None,
     ) -> None:
@@ -82,6 +84,7 @@ class ProcessKubelet:
         self._namespace = namespace
         self._root = root
         self._environment = dict(environment)
+        self._node = node
         self._say = say
         self._ended = ended
         self._pods = Informer(api, PODS, decoding(WholePod), namespace=namespace)
@@ -139,7 +142,7 @@ class ProcessKubelet:
                 self._begin(running.process.kill())
             return
         running = self._running.get(name)
-        if running is None and held.spec.get("nodeName") and held.status.get("phase", "Pending") == "Pending":
+        if running is None and held.spec.get("nodeName") == self._node and held.status.get("phase", "Pending") == "Pending":
             running = self._running[name] = _Pod(held.metadata.uid)
             self._begin(self._run(held, running))
         if running is not None and held.metadata.deletion_timestamp is not None and not running.ending.is_set():

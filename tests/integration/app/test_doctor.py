@@ -9,6 +9,8 @@ import msgspec
 import pytest
 
 from coderun.app.doctor import Finding, State, Surroundings, examine, has_errors
+from coderun.app.github_keys import AppKeys, keys_folder, write_app
+from coderun.model.github import github_host
 
 SECRET = "sk-very-secret"
 
@@ -184,3 +186,62 @@ def test_elsewhere_than_on_linux_a_warning_names_what_is_missing(around: Surroun
     finding = find(examine(msgspec.structs.replace(around, platform="darwin")), "process control")
     assert finding.state is State.WARNING
     assert "darwin has no subreaper" in finding.found
+
+
+def on_github(around: Surroundings, more: str = "") -> Surroundings:
+    (around.cwd / "coderun.yaml").write_text(f"forge: {{type: github, repository: acme/shop{more}}}\n")
+    return with_environ(around, XDG_CONFIG_HOME=str(around.home / "config"))
+
+
+def keep_app(around: Surroundings, agent: str) -> Path:
+    folder = keys_folder(github_host(), environ=around.environ, home=around.home)
+    return write_app(folder, AppKeys(agent=agent, app_id="1", pem=b"-----BEGIN KEY-----", slug=f"acme-{agent}"))
+
+
+def test_on_github_agents_without_an_app_and_without_a_token_are_an_error(around: Surroundings) -> None:
+    place = on_github(around)
+    keep_app(place, "cleo")
+    findings = examine(place)
+    assert find(findings, "GitHub").found == "https://github.com/acme/shop; `coderun github check` looks at it there"
+    apps = [finding for finding in findings if finding.name == "GitHub Apps"]
+    assert [(one.state, one.found) for one in apps] == [
+        (State.OK, f"keys of cleo in {place.home}/config/coderun/github/github.com"),
+        (State.ERROR, "none for rex, tess, and no personal token"),
+    ]
+    assert apps[1].advice == "coderun github setup makes an App for each agent"
+
+
+def test_on_github_it_is_said_what_a_personal_token_loses(around: Surroundings) -> None:
+    finding = find(examine(with_environ(on_github(around), GH_TOKEN="ghp_secret")), "personal token")
+    assert finding.state is State.WARNING
+    assert finding.found.startswith("rex, cleo, tess act by the token from $GH_TOKEN; every agent acts as that one person")
+    assert "nobody can approve what the same person opened" in finding.found
+    assert "ghp_secret" not in str(finding)
+
+
+def test_on_github_with_an_app_for_every_agent_nothing_is_wrong(around: Surroundings) -> None:
+    place = on_github(around)
+    for agent in ("rex", "cleo", "tess"):
+        keep_app(place, agent)
+    findings = examine(place)
+    assert [finding.name for finding in findings if "GitHub" in finding.name] == ["GitHub", "GitHub Apps"]
+    assert find(findings, "GitHub Apps").state is State.OK
+
+
+def test_on_github_a_key_that_others_can_read_is_an_error(around: Surroundings) -> None:
+    place = on_github(around)
+    keep_app(place, "rex").chmod(0o644)
+    finding = find(examine(place), "GitHub")
+    assert finding.state is State.ERROR
+    assert finding.advice.startswith("run: chmod 600")
+
+
+def test_on_github_a_missing_token_file_is_an_error(around: Surroundings) -> None:
+    finding = find(examine(on_github(around, ", tokenFile: secret/token")), "GitHub")
+    assert (finding.state, finding.found) == (State.ERROR, f"{around.cwd}/secret/token: there is no such file")
+
+
+def test_where_nothing_names_the_repository_on_github_that_is_an_error(around: Surroundings) -> None:
+    (around.cwd / "coderun.yaml").write_text("forge: {type: github}\n")
+    finding = find(examine(around), "GitHub")
+    assert finding.found == "nothing says which repository on GitHub is meant"

@@ -23,19 +23,17 @@ from coderun.app.github_sight import RepositorySight, Sight
 from coderun.events.signature import HEADER, sign
 from coderun.forge.github.affairs import Demand, FullRule, RepositoryView
 from coderun.forge.github.permissions import EVENTS
-from coderun.model.config import AgentSettings, Config, PlaySettings
+from coderun.model.config import Config, PlaySettings
 from coderun.model.errors import ForgeUnavailableError
 from coderun.model.github import github_host
 from coderun.model.pulls import MergeMethod
 from coderun.model.repository import RepositoryId
 
 SECRET = "hook-secret"
-AGENTS = ("rex", "cleo", "tess")
 
 
 def configuration(**play: Any) -> Configuration:
-    agents = {name: AgentSettings(github_app=f"acme-{name}") for name in AGENTS}
-    config = Config(play=PlaySettings(**play), agents=agents)
+    config = Config(play=PlaySettings(**play))
     roster = config.roster(packaged_roster())
     pipeline = parse_pipeline(packaged_text("pipelines/play.yaml"), name="play.yaml", config=config, roster=roster)
     return Configuration(config=config, roster=roster, pipeline=pipeline)
@@ -161,7 +159,7 @@ async def test_a_personal_token_stands_in_and_what_is_lost_is_said(place: Place)
     assert wrong(found) == ["rex: App", "cleo: App", "tess: App", "personal token"]
     assert not has_errors(list(found.values()))
     assert found["tess: App"].found == "none; acts as ada"
-    assert "the testing agent cannot approve a pull request that the same person opened" in found["personal token"].found
+    assert "nobody can approve what the same person opened" in found["personal token"].found
     assert found["personal token"].found.startswith("ada (from $GH_TOKEN); ")
     assert found["repository"].found == "acme/shop, seen by the personal token"
 
@@ -192,11 +190,25 @@ async def test_what_is_no_key_is_an_error_and_is_not_shown(place: Place) -> None
     assert "VERYSECRET" not in str(finding)
 
 
-async def test_a_login_that_the_roster_does_not_know_is_an_error(place: Place) -> None:
-    place.configuration = msgspec.structs.replace(place.configuration, roster=packaged_roster())
+async def test_an_app_that_was_renamed_is_an_error_with_what_to_write(place: Place) -> None:
+    place.keep("rex", slug="acme-old")
     finding = (await place.check())["rex: login"]
-    assert (finding.state, finding.found) == (State.ERROR, "acme-rex[bot], but the roster says 5DLabs-Rex")
-    assert finding.advice == "write agents: {rex: {githubApp: acme-rex}} into coderun.yaml"
+    assert (finding.state, finding.found) == (State.ERROR, "acme-rex[bot], but rex.json says acme-old: the App was renamed")
+    assert finding.advice == 'write "slug": "acme-rex" there'
+    place.keep("rex", slug="")
+    assert (await place.check())["rex: login"].found == "acme-rex[bot]"
+
+
+async def test_an_app_of_the_controllers_own_is_looked_at_as_well(place: Place) -> None:
+    wanted = plan_apps(place.configuration, place.place, only=["coderun"])[0]
+    place.made["coderun"] = place.github.create_app("acme-coderun", permissions=dict(wanted.order.permissions), owner="acme")
+    place.installations["coderun"] = place.github.install(place.made["coderun"], "acme", repos=["shop"])
+    place.keep("coderun")
+    found = await place.check()
+    assert found["coderun: permissions"].state is State.OK
+    assert (
+        found["rex: permissions"].found == "the App holds more than its stages need: Checks: Read and write, Issues: Read-only"
+    )
 
 
 async def test_a_permission_that_the_app_lacks_is_named_as_githubs_page_does(place: Place) -> None:
@@ -259,7 +271,7 @@ async def test_no_webhook_is_a_warning_for_polling_does_too(place: Place) -> Non
     place.made["rex"].app.hook.url = ""
     finding = (await place.check(ping=True))["webhook"]
     assert finding.state is State.WARNING
-    assert finding.found == "none; gates move by polling, within about a minute; a webhook moves them at once"
+    assert finding.found == "none; gates move by polling (`forge.pollSeconds`); a webhook moves them at once"
 
 
 async def test_two_apps_that_send_the_same_events_are_a_warning(place: Place) -> None:

@@ -78,7 +78,7 @@ async def test_a_person_confirms_on_github_and_the_command_ends_with_what_to_wri
     assert f"rex: App acme-rex is made; its key is in {terminal.keys}/rex.pem\n" in told
     assert "rex: App acme-rex is installed on acme/shop\n" in told
     assert "  forge:\n    type: github\n    url: http://127.0.0.1:" in told
-    assert "  agents:\n    rex: {githubApp: acme-rex}\n" in told
+    assert "repository: acme/shop\nthen `coderun github check` looks at it all\n" in told
     assert "PRIVATE KEY" not in told + err.decode()
     again = await terminal.run("setup", "--url", terminal.github.url, "--repository", "acme/shop", "--agent", "rex")
     assert again[0] == 0

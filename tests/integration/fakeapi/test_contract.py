@@ -1,5 +1,6 @@
 """The fake API server keeps the contract that the real one is held to."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -46,6 +47,7 @@ class TestFakeApiServer(ApiServerContract):
             server.install(CRD)
             first = session(server.admin_token)
             made = FakeCluster(server=server, api=Api(session=first, url=server.url), sessions=[first])
-            yield made
-            for one in made.sessions:
-                await one.close()
+            try:
+                yield made
+            finally:
+                await asyncio.gather(*(one.close() for one in made.sessions))

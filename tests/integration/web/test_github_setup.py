@@ -129,9 +129,10 @@ async def test_the_apps_hold_what_the_stages_need_and_the_first_one_carries_the_
         next(app for app in place.github.world.apps if app.slug == f"acme-{name}") for name in ("rex", "cleo", "tess")
     )
     assert rex.owner.login == "acme"
-    assert rex.permissions == cleo.permissions == {
+    assert rex.permissions == {
         "checks": "write", "contents": "write", "issues": "read", "pull_requests": "write", "statuses": "read",
     }  # fmt: skip
+    assert cleo.permissions == {"checks": "read", "contents": "write", "pull_requests": "write", "statuses": "read"}
     assert (rex.hook.url, sorted(rex.events)) == ("https://door.example/github/webhook", sorted(EVENTS))
     assert [(app.hook.url, app.events) for app in (cleo, tess)] == [("", []), ("", [])]
 
@@ -141,7 +142,7 @@ async def test_the_page_says_what_each_permission_is_for(place: Place, browser: 
         page = await browser.open(address)
     assert "Pull requests: Read and write read pull requests, reviews, labels and comments; post the review" in page.text
     assert "Commit statuses: Read-only read the commit statuses of a commit" in page.text
-    assert "Issues: Read-only be told of comments on pull requests" in page.text
+    assert "Contents: Read-only clone the repository" in page.text
 
 
 async def test_whoever_breaks_off_goes_on_where_they_were(place: Place, browser: Browser) -> None:
@@ -359,19 +360,28 @@ def test_an_agent_that_takes_two_roles_gets_one_app() -> None:
         agents_of(configuration(), ["max"])
 
 
-def test_coderun_yaml_is_told_what_differs_from_the_roster(place: Place) -> None:
+def test_coderun_yaml_is_told_where_plays_go_on(place: Place) -> None:
     public = msgspec.structs.replace(place.place, host=github_host())
-    known = packaged_roster().agents
-    keys = [
-        AppKeys(agent="rex", app_id="1", pem=b"", slug="5dlabs-rex"),
-        AppKeys(agent="cleo", app_id="2", pem=b"", slug="acme-cleo"),
-    ]
-    assert config_lines(keys, public, known) == [
-        "forge:", "  type: github", "  repository: acme/shop", "agents:", "  cleo: {githubApp: acme-cleo}",
-    ]  # fmt: skip
-    assert config_lines([], place.place, known) == [
-        "forge:",
-        "  type: github",
-        f"  url: {place.github.url}",
-        "  repository: acme/shop",
-    ]
+    own = ["forge:", "  type: github", f"  url: {place.github.url}", "  repository: acme/shop"]
+    assert config_lines(public, webhook=False) == ["forge:", "  type: github", "  repository: acme/shop"]
+    assert config_lines(place.place, webhook=True) == [*own, "webhook:", "  port: 8080"]
+
+
+def test_an_app_for_the_controller_takes_from_the_agents_what_only_it_needs(place: Place) -> None:
+    wanted = {one.agent.name: one.order for one in place.plan("coderun", "rex", "tess", webhook_url="https://door.example/x")}
+    assert wanted["coderun"].permissions == {
+        "checks": "write", "contents": "write", "issues": "read", "pull_requests": "write", "statuses": "read",
+    }  # fmt: skip
+    assert wanted["rex"].permissions == {
+        "checks": "read", "contents": "write", "pull_requests": "write", "statuses": "read",
+    }  # fmt: skip
+    assert [name for name, order in wanted.items() if order.webhook_url] == ["coderun"]
+    later = plan_apps(configuration(), place.place, only=["rex"], webhook_url="https://door.example/x", has_controller=True)
+    assert (later[0].order.permissions, later[0].order.webhook_url) == (wanted["rex"].permissions, "")
+
+
+def test_no_agent_but_the_first_one_holds_what_the_controller_needs(place: Place) -> None:
+    wanted = {one.agent.name: dict(one.order.permissions) for one in place.plan()}
+    assert wanted["tess"] == {"checks": "read", "contents": "read", "pull_requests": "write", "statuses": "read"}
+    assert wanted["rex"]["checks"] == "write"
+    assert place.plan("tess", webhook_url="https://door.example/x")[0].order.webhook_url == ""

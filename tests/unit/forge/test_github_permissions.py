@@ -7,12 +7,14 @@ import pytest
 from coderun.app.configuration import packaged_roster, packaged_text
 from coderun.forge.github.permissions import (
     EVENTS,
-    app_permissions,
+    app_needs,
     control_permissions,
+    controller_needs,
     covers,
     missing_permissions,
     run_needs,
     run_permissions,
+    strongest,
 )
 from coderun.model.gates import GateKind
 from coderun.model.roster import Agent
@@ -58,16 +60,21 @@ def packaged_pipeline() -> Pipeline:
     return pipeline
 
 
-def test_an_app_holds_what_the_runs_of_its_agent_and_the_controller_need() -> None:
+@pytest.mark.parametrize("controls", [True, False])
+def test_an_app_holds_what_the_runs_of_its_agent_need_and_one_of_them_what_the_controller_needs(controls: bool) -> None:
     roster, pipeline = packaged_roster(), packaged_pipeline()
     for agent in roster.agents.values():
-        held = app_permissions(agent, [agent.role], pipeline)
+        held = strongest(app_needs(agent, [agent.role], pipeline, controls=controls))
         for stage in pipeline.stages:
             if stage.role == agent.role:
                 assert missing_permissions(held, run_permissions([gate.kind for gate in stage.asked], agent)) == {}
-        assert missing_permissions(held, control_permissions()) == {}
+        assert (missing_permissions(held, control_permissions()) == {}) is controls
         assert "administration" not in held
         assert "admin" not in held.values()
+
+
+def test_the_controllers_app_may_be_told_of_comments() -> None:
+    assert strongest(controller_needs()) == {**control_permissions(), "issues": "read"}
 
 
 def test_what_is_missing_is_named_with_the_level_that_is_wanted() -> None:

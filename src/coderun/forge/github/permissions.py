@@ -86,8 +86,8 @@ def strongest(needs: Iterable[Need]) -> dict[str, str]:
 
 
 def covers(held: str, wanted: str) -> bool:
-    """Whether a level (`read`, `write`, `admin`, "" for none) is enough for another."""
-    return _LEVELS.get(held, 0) >= _LEVELS[wanted]
+    """Whether a level (`read`, `write`, `admin`, "" for none) is enough for another; one we do not know is none."""
+    return _LEVELS.get(held, 0) >= _LEVELS.get(wanted, 0)
 
 
 def missing_permissions(held: Mapping[str, str], wanted: Mapping[str, str]) -> dict[str, str]:
@@ -116,13 +116,16 @@ def control_permissions() -> dict[str, str]:
     return strongest(CONTROL)
 
 
-def app_needs(agent: Agent, roles: Iterable[str], pipeline: Pipeline) -> tuple[Need, ...]:
-    """All that an agent's App must hold: for its runs in every stage of the roles it takes, for the controller, for events."""
+def app_needs(agent: Agent, roles: Iterable[str], pipeline: Pipeline, *, controls: bool) -> tuple[Need, ...]:
+    """All that an agent's App must hold: for its runs in every stage of the roles it takes.
+
+    The App that the controller acts as (`controls`) holds what that needs, and what its events need.
+    """
     taken = set(roles)
     gates = [gate.kind for stage in pipeline.stages if stage.role in taken for gate in stage.asked]
-    return (*run_needs(gates, agent), *CONTROL, *_EVENTS_ONLY)
+    return (*run_needs(gates, agent), *(controller_needs() if controls else ()))
 
 
-def app_permissions(agent: Agent, roles: Iterable[str], pipeline: Pipeline) -> dict[str, str]:
-    """The permissions that an agent's App must hold."""
-    return strongest(app_needs(agent, roles, pipeline))
+def controller_needs() -> tuple[Need, ...]:
+    """All that the App which the controller acts as must hold for that, with the reasons."""
+    return (*CONTROL, *_EVENTS_ONLY)
