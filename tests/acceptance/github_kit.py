@@ -4,7 +4,6 @@ The fake has a thread of its own: git clients and commands are waited for, and s
 """
 
 import asyncio
-import json
 import threading
 import time
 from collections.abc import Callable, Coroutine, Mapping
@@ -149,9 +148,9 @@ class GitHubWorld(Place):
         return [entry["caller"] for entry in said if entry["status"] < 400]
 
     def tokens(self) -> list[dict[str, Any]]:
-        """What tokens of installations were asked for, in order."""
+        """The tokens of installations that were given, in order."""
         asked = [entry for entry in self.fake.journal if entry["path"].endswith("/access_tokens")]
-        return [json.loads(entry["request"]) for entry in asked]
+        return [entry["body"] for entry in asked if entry["status"] == 201]
 
     async def clear_up(self) -> None:
         await super().clear_up()

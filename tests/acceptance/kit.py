@@ -393,8 +393,10 @@ class Place:
 
         return await self.until_play(waits, f"a wait of reason {reason}", number=number)
 
-    async def until_phase(self, phase: PlayPhase, *, number: int = 1) -> Play:
-        return await self.until_play(lambda play: play.status.phase is phase, f"phase {phase.value}", number=number)
+    async def until_phase(self, phase: PlayPhase, *, number: int = 1, within: float = DEADLINE) -> Play:
+        return await self.until_play(
+            lambda play: play.status.phase is phase, f"phase {phase.value}", number=number, within=within
+        )
 
     async def until_ran(self, stage: str, iteration: int = 1, attempt: int = 1, *, number: int = 1) -> Ran:
         """Wait until the agent of that occasion has been started."""

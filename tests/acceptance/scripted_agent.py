@@ -105,6 +105,12 @@ def copy_context(step: Step) -> None:
     (PLACE / step["to"]).write_text(json.dumps(told), encoding="utf-8")
 
 
+def copy(step: Step) -> None:
+    """Put a file that a variable leads to beside the script."""
+    path = pathlib.Path(os.path.expandvars(step["from"]))
+    (PLACE / step["to"]).write_text(f"{oct(path.stat().st_mode & 0o777)}\n{path.read_text(encoding='utf-8')}", encoding="utf-8")
+
+
 DEEDS: dict[str, Callable[[Step], object]] = {
     "commit": commit,
     "write": write,
@@ -117,6 +123,8 @@ DEEDS: dict[str, Callable[[Step], object]] = {
     "stubborn": stubborn,
     "merge": merge,
     "tell": copy_context,
+    "copy": copy,
+    "git": lambda step: git(*step["words"]),
 }
 
 if __name__ == "__main__":

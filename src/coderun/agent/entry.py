@@ -22,6 +22,7 @@ from coderun.store.listener import Listener
 from coderun.store.wake import Waker
 
 News = Callable[[float], Awaitable[object]]
+Proof = Callable[[], Awaitable[object]]
 
 
 class SystemClock:
@@ -63,7 +64,7 @@ async def perform(order: RunOrder, places: Places, programs: Programs, stop: Sto
     """Carry out the order as its agent; `agent.supervisor.Perform`."""
     try:
         async with contextlib.AsyncExitStack() as stack:
-            forge, news = await _open(order, places, stack)
+            forge, news, prove = await _open(order, places, stack)
             return await carry_out(
                 order,
                 places,
@@ -74,24 +75,26 @@ async def perform(order: RunOrder, places: Places, programs: Programs, stop: Sto
                 clock=SystemClock(),
                 run_as_root=os.geteuid() == 0,
                 news=news,
+                prove=prove,
             )
     except (CoderunError, OSError) as error:
         outcome = RunOutcome(is_error=True, terminal_reason="ForgeUnavailable", summary=f"the forge did not open: {error}")
         return RunReport(phase=RunPhase.FAILED, outcome=outcome)
 
 
-async def _open(order: RunOrder, places: Places, stack: contextlib.AsyncExitStack) -> tuple[Forge, News | None]:
-    """The forge, and who tells of news on it. Raises `CoderunError`, `OSError`."""
+async def _open(order: RunOrder, places: Places, stack: contextlib.AsyncExitStack) -> tuple[Forge, News | None, Proof | None]:
+    """The forge, who tells of news on it, and who waits for a credential that it takes. Raises `CoderunError`, `OSError`."""
     if order.forge.kind == LOCAL:
         wakes = Wakes(_wake_folder(order.forge))
         stack.callback(wakes.close)
         forge = _open_local(order.forge, places.token)
         stack.callback(forge.close)
-        return forge, wakes.wait
+        return forge, wakes.wait, None
     if order.forge.kind == GITHUB:
         from coderun.agent.on_github import open_github  # noqa: PLC0415 - heavy: HTTP is loaded only where it is spoken
 
-        return await stack.enter_async_context(open_github(order, places, os.environ)), None
+        github = await stack.enter_async_context(open_github(order, places, os.environ))
+        return github, None, github.prove
     raise CoderunError(f"this version knows no forge of kind {order.forge.kind!r}")
 
 

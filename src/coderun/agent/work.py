@@ -63,6 +63,7 @@ async def carry_out(
     clock: Clock,
     run_as_root: bool = False,
     news: Callable[[float], Awaitable[object]] | None = None,
+    prove: Callable[[], Awaitable[object]] | None = None,
 ) -> RunReport:
     """Do what the order says and report how it ended; never raises for anything that went wrong in the run.
 
@@ -76,9 +77,11 @@ async def carry_out(
         clock: Time.
         run_as_root: Whether this process is root.
         news: As in `Patience`.
+        prove: Waits for a credential that the forge takes, where the one there may have ended; asked before a push.
     """
     patience = Patience(clock=clock, stop=stop, news=news)
     run = _Run(order, places, programs, patience, forge=forge, inherited=inherited, run_as_root=run_as_root)
+    run.prove = prove
     begun = clock.now()
     outcome, phase = await _outcome(run)
     if phase is not RunPhase.SUCCEEDED:
@@ -148,6 +151,7 @@ class _Run:
         self.agent: AgentEnd | None = None
         self.head = ""
         self.notes: list[str] = []
+        self.prove: Callable[[], Awaitable[object]] | None = None
 
     async def whole(self) -> RunOutcome:
         """All steps. Raises what ends the run early."""
@@ -252,6 +256,8 @@ class _Run:
                 "EvidenceMissing", f"{order.agent.name} changed nothing: there is nothing to open a pull request for"
             )
         self.patience.check()
+        if self.prove is not None:
+            await self.patience.ask(self.prove)
         pushed = await push_branch(checkout, shelf, judges=judges(order), stop=self.stop)
         self.head = pushed.head
         for note in pushed.notes:

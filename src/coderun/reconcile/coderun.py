@@ -12,7 +12,13 @@ import structlog
 from msgspec.structs import replace
 
 from coderun.model.coderun import CodeRun, CodeRunStatus, RunPhase
-from coderun.model.errors import InvalidCodeRunError, OwnershipConflictError, RefusedError, UnavailableError
+from coderun.model.errors import (
+    ForgeUnavailableError,
+    InvalidCodeRunError,
+    OwnershipConflictError,
+    RefusedError,
+    UnavailableError,
+)
 from coderun.model.meta import find_condition
 from coderun.model.names import ANNOTATION_PLAY
 from coderun.model.roster import Agent, Roster
@@ -106,6 +112,8 @@ class CodeRunReconciler:
         holder = self._view.holder_of(self._view.runs[run.name], self._settings.parallel_runs)
         decision = advance(run, workspace=workspace, holder=holder, job=job, keep=keep, now=self._clock())
         await self._apply(run, decision)
+        if decision.status.phase is RunPhase.RUNNING and not decision.status.work_completed:
+            return replace(decision, status=replace(decision.status, message=await self._renew(run) or decision.status.message))
         return decision
 
     async def _look(self, run: CodeRun) -> JobView | None:
@@ -122,9 +130,18 @@ class CodeRunReconciler:
             await self._runtime.stop(run.status.job_name, reason=run.spec.cancel_requested)
         if decision.status.work_completed:
             await self._tokens.revoke(run.name)
-        elif decision.status.phase is RunPhase.RUNNING:
+
+    async def _renew(self, run: CodeRun) -> str:
+        """See to it that the token of a running run is good for a while; why it is not, "" where all is well."""
+        try:
             token = await self._tokens.issue(run, self._agent_of(run))
-            await self._runtime.renew_token(run.status.job_name, token)
+        except RefusedError as error:
+            return f"its token is not renewed: {error}"
+        except ForgeUnavailableError as error:
+            _log.warning("token not renewed yet", coderun=run.name, error=str(error))
+            return ""
+        await self._runtime.renew_token(run.status.job_name, token)
+        return ""
 
     async def _start(self, run: CodeRun, wanted: RunPlan) -> None:
         """Start the job. What keeps it from that stands in the status before it is raised."""

@@ -16,11 +16,11 @@ import structlog
 from coderun.forge.github.auth import AppCredential, AppInstallations, AppKey, PersonalToken, RepositoryToken
 from coderun.forge.github.client import Client
 from coderun.forge.github.shapes import Limited, Person
-from coderun.model.errors import ForgeUnavailableError
+from coderun.model.errors import ForgeUnavailableError, RefusedError
 from coderun.model.repository import RepositoryId
 
 LOOK: Final[Mapping[str, str]] = {"metadata": "read"}
-_PROVEN: Final = timedelta(seconds=60)
+_PROVEN: Final = timedelta(seconds=20)
 _log = structlog.get_logger(__name__)
 
 
@@ -51,8 +51,8 @@ class Account(Protocol):
         """Whether it is a person's, with all that the person may do."""
         ...
 
-    async def identity(self, repository: RepositoryId) -> Identity:
-        """Who it is; remembered. The repository is one that it reaches."""
+    async def identity(self, repository: RepositoryId | None) -> Identity:
+        """Who it is; remembered. The repository is one that it reaches, None where nobody knows any yet."""
         ...
 
     def client(self, repository: RepositoryId, permissions: Mapping[str, str]) -> Client:
@@ -88,14 +88,24 @@ class AppAccount:
         """The App itself, for its own affairs."""
         return self._client
 
-    async def identity(self, repository: RepositoryId) -> Identity:
-        """See `Account`."""
+    async def identity(self, repository: RepositoryId | None) -> Identity:
+        """See `Account`. Its login is known also while it is not installed or suspended, its number is not."""
         if self._known is None:
             login = f"{self._slug}[bot]" if self._slug else await self._installations.login()
-            path = f"/users/{quote(login, safe='')}"
-            person = await self.client(repository, LOOK).get(path, Person)
-            self._known = Identity(login=login, email=noreply(person, self._client.base_url))
+            try:
+                client = await self._anywhere() if repository is None else self.client(repository, LOOK)
+                person = await client.get(f"/users/{quote(login, safe='')}", Person)
+            except RefusedError as error:
+                _log.warning("App without access", identity=self._client.identity, error=str(error))
+                return Identity(login=login, email=noreply(login, self._client.base_url))
+            self._known = Identity(login=login, email=noreply(f"{person.id}+{person.login}", self._client.base_url))
         return self._known
+
+    async def _anywhere(self) -> Client:
+        token = await self._installations.look_around()
+        if token is None:
+            raise RefusedError(f"{self._client.identity} is installed nowhere; install it on the repositories it works on")
+        return self._client.acting_as(PersonalToken(token.text, name=self._client.identity))
 
     def client(self, repository: RepositoryId, permissions: Mapping[str, str]) -> Client:
         """See `Account`; the same one for the same wish, so that its tokens and ETags are used again."""
@@ -127,7 +137,7 @@ class AppLease:
         self._asking = asyncio.Lock()
 
     async def text(self) -> str:
-        """See `Lease`. Once a minute GitHub is asked whether it still takes the token, which costs nothing of any limit."""
+        """See `Lease`. Now and then GitHub is asked whether it still takes the token, which costs nothing of any limit."""
         async with self._asking:
             fresh = await self._token.token()
             now = self._clock()
@@ -155,12 +165,12 @@ class PersonAccount:
         self._client = client.acting_as(PersonalToken(token, name=f"the token of {source}" if source else ""))
         self._known: Identity | None = None
 
-    async def identity(self, repository: RepositoryId) -> Identity:
+    async def identity(self, repository: RepositoryId | None) -> Identity:
         """See `Account`."""
         _ = repository
         if self._known is None:
             person = await self._client.get("/user", Person)
-            self._known = Identity(login=person.login, email=noreply(person, self._client.base_url))
+            self._known = Identity(login=person.login, email=noreply(f"{person.id}+{person.login}", self._client.base_url))
         return self._known
 
     def client(self, repository: RepositoryId, permissions: Mapping[str, str]) -> Client:
@@ -191,8 +201,8 @@ class PersonLease:
         """See `Lease`; the person goes on using it."""
 
 
-def noreply(person: Person, api: str) -> str:
+def noreply(name: str, api: str) -> str:
     """The address that ties commits to an account without showing a mailbox; a server of one's own has its own domain."""
     host = api.partition("://")[2].partition("/")[0].partition(":")[0].removeprefix("api.")
     domain = f"users.noreply.{host}" if host else "users.noreply.github.com"
-    return f"{person.id}+{person.login}@{domain}"
+    return f"{name}@{domain}"

@@ -134,6 +134,10 @@ class GitHubForge:
                 marked.add(entry.number)
         return [await self._reader.read(number) for number in sorted(marked)]
 
+    async def prove(self) -> None:
+        """Find out whether GitHub still takes our credential; what can be done where it does not is the credential's to do."""
+        await self._client.get("/rate_limit", shapes.Limited)
+
     async def news(self) -> tuple[Hint, ...]:
         """What has changed about pull requests since the last call, as hints; nothing the first time.
 
