@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
+from tests.deploy.chart_dashboard import dashboard
 
 from coderun.kube.crd import definitions
 from coderun.model.cluster import ClusterConfig, ObjectName, Quantity, WorkspaceSettings
@@ -164,6 +165,8 @@ def values_schema() -> Schema:
                 "serviceMonitor": closed(
                     {"enabled": FLAG, "interval": {"type": "string", "pattern": "^[0-9]+(ms|s|m|h)$"}, "labels": texts()}
                 ),
+                "rules": closed({"enabled": FLAG, "labels": texts()}),
+                "dashboard": closed({"enabled": FLAG, "labels": texts()}),
             }
         ),
         "logLevel": {"enum": ["debug", "info", "warning", "error"]},
@@ -183,6 +186,7 @@ def files() -> Iterator[tuple[Path, str]]:
     """Every file that is made, and what it holds."""
     for made in definitions():
         yield CHART / "files" / "crds" / f"{made['metadata']['name']}.yaml", dump(made)
+    yield CHART / "files" / "dashboard.json", msgspec.json.format(msgspec.json.encode(dashboard()), indent=1).decode() + "\n"
     schema = msgspec.json.format(msgspec.json.encode(values_schema()), indent=2).decode()
     yield CHART / "values.schema.json", schema + "\n"
 
