@@ -9,6 +9,7 @@ import typer
 from coderun import __version__
 from coderun.cli import (
     agent,
+    controller,
     crds,
     demo,
     doctor,
@@ -58,6 +59,7 @@ app.command("abort", short_help="End a play; its work is kept.")(steer.abort)
 app.add_typer(events.app, name="events", short_help="Show which events came and what became of each; replay them.")
 app.command("render", short_help="Show every file of a run before it runs.")(render.command)
 app.command("up", short_help="Be the controller, until Ctrl-C; --stop ends it.")(up.command)
+app.command("controller", short_help="Be the controller of a cluster's namespaces.")(controller.command)
 app.command("init", short_help="Write a commented coderun.yaml.")(init.command)
 app.command("doctor", short_help="Check everything a play needs.")(doctor.command)
 app.add_typer(github.app, name="github", short_help="Set the agents up on GitHub, and check them there.")
