@@ -5,8 +5,9 @@ from contextlib import AbstractContextManager, ExitStack
 from typing import NoReturn, TypeVar
 
 import pytest
-from tests.cluster.harness import ControlPlane, Node, UnavailableError
+from tests.cluster.harness import ControlPlane, Node, UnavailableError, image
 from tests.cluster.harness.programs import program
+from tests.cluster.pods import RESTRICTED
 
 T = TypeVar("T")
 LeaveOut = Callable[[str, str], NoReturn]
@@ -30,6 +31,24 @@ def control_plane(leave_out: LeaveOut) -> Iterator[ControlPlane]:
 def node(leave_out: LeaveOut) -> Iterator[Node]:
     """A real node with its own control plane; tests work in namespaces of their own."""
     yield from _opened(Node.open(), "a real node", leave_out)
+
+
+@pytest.fixture
+def room(node: Node) -> str:
+    """A namespace on the node where `restricted` is enforced."""
+    return node.control_plane.new_namespace(labels=RESTRICTED)
+
+
+@pytest.fixture(scope="session")
+def agent_image(node: Node, leave_out: LeaveOut) -> str:
+    """The name of the agent image, with the code of this checkout; the node has it."""
+    tar = node.folder / "agent.tar"
+    try:
+        node.import_image(image.agent_image(tar))
+    except UnavailableError as error:
+        leave_out("the agent image", str(error))
+    tar.unlink()
+    return image.AGENT_IMAGE
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from tests.cluster.harness.control_plane import ControlPlane
 from tests.cluster.harness.debian import tool
 from tests.cluster.harness.errors import BrokenError, UnavailableError
 from tests.cluster.harness.network import Network, reserve
-from tests.cluster.harness.oci import PAUSE_IMAGE, pause_image
+from tests.cluster.harness.oci import PAUSE_IMAGE, busybox_image, pause_image
 from tests.cluster.harness.processes import Process, run
 from tests.cluster.harness.programs import program
 from tests.cluster.harness.volumes import Volumes
@@ -50,7 +50,7 @@ class Node:
         """
         if os.geteuid() != 0:
             raise UnavailableError("only root may make the namespaces of a node")
-        debian.need(debian.NODE)
+        debian.need((*debian.NODE, "busybox"))
         with state.claim() as folder, cls(folder) as node:
             yield node
 
@@ -74,6 +74,7 @@ class Node:
             stack.callback(self._end_programs)
             self._start_containerd()
             self.import_image(pause_image())
+            self.import_image(busybox_image())
             self._start_kubelet()
             self._start_proxy()
             stack.enter_context(Volumes(self.control_plane, self.folder / "volumes", self.name))
