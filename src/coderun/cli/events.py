@@ -90,14 +90,14 @@ def show_(identity: IdArgument, output: OutputOption = Output.TABLE, repo: RepoO
         coderun events show 72d3162e -o json
     """
 
-    async def work(system: "LocalSystem") -> "Delivery":
-        from coderun.app.inbox import find_delivery
+    async def work(system: "LocalSystem") -> "Told":
+        from coderun.app.inbox import find_delivery, told
+        from coderun.model.play import Play
 
-        return await find_delivery(system.store, identity)
+        delivery = await find_delivery(system.store, identity)
+        return told(delivery, with_body=True, plays=await system.store.find(Play))
 
-    from coderun.app.inbox import told
-
-    found = told(with_local(repo, work), with_body=True)
+    found = with_local(repo, work)
     if output is Output.TABLE:
         say("\n".join(_page(found)))
     elif output is Output.NAME:
@@ -162,8 +162,8 @@ async def _wanted(system: "LocalSystem", *, state: State | None, event: str, pla
 
 
 def _data(told: "Told") -> dict[str, Any]:
-    """All there is of a delivery but its body, which a list would be too long for."""
-    return {key: value for key, value in plain(told).items() if key != "body"}
+    """All there is of a delivery but what a list would be too long for."""
+    return {key: value for key, value in plain(told).items() if key not in {"body", "since"}}
 
 
 def _row(told: "Told") -> dict[str, Any]:
@@ -196,5 +196,8 @@ def _page(told: "Told") -> list[str]:
         "remarks": "; ".join(told.remarks),
     }
     lines = [safe(told.name), *(f"  {name + ':':<12} {safe(text)}" for name, text in rows.items() if text)]
+    for since in told.since:
+        when = f" ({clock_text(since.at)})" if since.at is not None else ""
+        lines.append(f"  {'then:':<12} {safe(since.play)}: {safe(since.decided) or 'nothing has changed since'}{when}")
     body = to_text(told.body, Output.JSON) if told.body not in (None, "") else ""
     return [*lines, "", *body.splitlines()] if body else lines
