@@ -10,7 +10,8 @@ PAGE: Final = Path(__file__).parents[2] / "docs" / "objects.md"
 _INTRO: Final = """# Objects in a cluster, field by field
 
 Made from the custom resource definitions by `make chart`; [kubernetes.md](kubernetes.md) says what they are for, and
-`kubectl explain cr.spec` tells the same. `[]` is an item of a list, `<name>` a name of your choice. A field in **bold** must be written.
+`kubectl explain cr.spec` tells the same. `[]` is an item of a list, `<name>` a name of your
+choice. A field in **bold** must be written.
 """
 _TYPES: Final = {
     "boolean": "true or false",
