@@ -12,55 +12,10 @@ from typing import Any
 
 import pytest
 from tests.cluster.harness import Node
-from tests.cluster.harness.oci import BUSYBOX_IMAGE, busybox_image
 from tests.cluster.harness.processes import PATIENCE
+from tests.cluster.pods import ended, pod
 
-RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module")
-def room(node: Node) -> str:
-    """A namespace where `restricted` is enforced, on a node that has the small image."""
-    node.import_image(busybox_image())
-    return node.control_plane.new_namespace(labels=RESTRICTED)
-
-
-def pod(name: str, namespace: str, script: str, **more: Any) -> dict[str, Any]:
-    """A pod that `restricted` admits and that runs a script."""
-    container = {
-        "name": "agent",
-        "image": BUSYBOX_IMAGE,
-        "command": ["sh", "-c", script],
-        "volumeMounts": more.pop("mounts", []),
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"]},
-            "readOnlyRootFilesystem": True,
-        },
-    }
-    spec = {
-        "restartPolicy": "Never",
-        "containers": [container],
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": 1000,
-            "fsGroup": 1000,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
-        **more,
-    }
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": namespace}, "spec": spec}
-
-
-def ended(node: Node, name: str, namespace: str) -> dict[str, Any]:
-    """How the pod's container ended, which is well."""
-    condition = "--for=jsonpath={.status.containerStatuses[0].state.terminated.reason}"
-    node.kubectl("wait", f"pod/{name}", "-n", namespace, condition, "--timeout=120s")
-    found = node.control_plane.get("pod", name, namespace)
-    state: dict[str, Any] = found["status"]["containerStatuses"][0]["state"]["terminated"]
-    assert state["exitCode"] == 0, node.kubectl("logs", name, "-n", namespace)
-    return state
 
 
 def test_a_pod_reads_its_files_writes_to_its_claim_and_tells_how_it_ended(node: Node, room: str) -> None:

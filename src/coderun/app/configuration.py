@@ -9,8 +9,9 @@ from typing import Final
 
 import msgspec
 
-from coderun.app.templates import packaged_templates, user_templates
-from coderun.app.textfiles import read_inside
+from coderun.app.templates import packaged_templates, read_folder, user_templates
+from coderun.app.textfiles import read_anywhere, read_inside, show_path
+from coderun.model.cluster import parse_cluster_config
 from coderun.model.config import FILE_NAME, PACKAGED_PIPELINE, Config, parse_config, parse_roster
 from coderun.model.errors import ConfigError
 from coderun.model.roster import Roster
@@ -61,6 +62,35 @@ def read_configuration(repository: Path) -> Configuration:
         templates=user_templates(repository, config.templates),
         is_written=text is not None,
     )
+
+
+def read_cluster_configuration(file: Path, templates: Path | None) -> Configuration:
+    """The configuration of a cluster's controller: one file, and a folder of templates beside it or elsewhere.
+
+    Raises:
+        ConfigError: the first thing that is wrong, with `file:line:column`.
+    """
+    packaged = packaged_roster()
+    text = read_anywhere(file, limit=4 * MAX_CHARACTERS)
+    name = show_path(file, file.parent)
+    config = parse_cluster_config(text, packaged=packaged, name=name)
+    roster = config.roster(packaged)
+    pipeline = _read_pipeline(file.parent, config, roster)
+    _check_roles(text, config, roster, pipeline)
+    return Configuration(
+        config=config,
+        roster=roster,
+        pipeline=pipeline,
+        templates=() if templates is None else read_folder(templates, root=templates, named="--templates"),
+        is_written=True,
+    )
+
+
+def packaged_configuration() -> Configuration:
+    """All at its default: what holds where nobody has written anything."""
+    config, roster = Config(), packaged_roster()
+    pipeline = _read_pipeline(Path(), config, roster)
+    return Configuration(config=config, roster=roster, pipeline=pipeline)
 
 
 def run_settings(configuration: Configuration, forge: ForgeRef, *, poll: float = 1.0) -> RunSettings:

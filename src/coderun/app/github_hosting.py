@@ -29,6 +29,7 @@ from coderun.forge.github.forge import GitHubForge
 from coderun.forge.github.forges import GitHubForges, on_host
 from coderun.model.errors import ConfigError, ForgeUnavailableError, RefusedError
 from coderun.model.gates import GateKind
+from coderun.model.metrics import ForgeMetrics
 from coderun.model.roster import Agent, Roster
 from coderun.plan.order import GITHUB, ForgeRef
 from coderun.reconcile.view import View
@@ -49,11 +50,11 @@ class InboxSource:
 
 
 class GitHubHosting:
-    """One repository on a GitHub.
+    """One repository on a GitHub, or (in a cluster) all that its plays name.
 
     Args:
-        repository: `owner/name`, as a person wrote it.
-        cache: File for what GitHub says of who the agents are, for a start while it does not answer.
+        repository: `owner/name`, as a person wrote it; "" for all.
+        cache: File for what GitHub says of who the agents are, for a start while it does not answer; None keeps nothing.
         poll: Seconds between two looks at the forge while things move.
     """
 
@@ -64,10 +65,12 @@ class GitHubHosting:
         configuration: Configuration,
         credentials: GitHubCredentials,
         person: str,
-        cache: Path,
+        cache: Path | None,
         environment: Mapping[str, str],
         clock: Callable[[], datetime],
+        metrics: ForgeMetrics | None = None,
     ) -> None:
+        self._metrics = metrics
         self._host = credentials.host
         self._configuration = configuration
         self._credentials = credentials
@@ -79,12 +82,12 @@ class GitHubHosting:
         self._accounts: Accounts | None = None
         self._forges: GitHubForges | None = None
         self.person = person
-        self.repository = f"{self._host.web}/{repository}"
+        self.repository = f"{self._host.web}/{repository}" if repository else ""
 
     @property
     def place(self) -> str:
         """Its page, which is also what git clones."""
-        return self.repository
+        return self.repository or self._host.web
 
     @property
     def _is_reviewed(self) -> bool:
@@ -115,7 +118,7 @@ class GitHubHosting:
             ref=ForgeRef(
                 kind=GITHUB,
                 location=self._host.api,
-                repository=f"{self.repository}.git",
+                repository=f"{self.repository}.git" if self.repository else "",
                 web=self._host.web,
                 trusted=_bots(known),
             ),
@@ -125,10 +128,14 @@ class GitHubHosting:
             source=InboxSource(),
             lookout=Lookout(forges, view.open_plays, fastest=settings.poll_seconds, monotonic=time.monotonic),
             repair=DeliveryRepair(
-                {name: DeliveryLog(account.as_app) for name, account in self._apps().items()}, store, clock=self._clock
+                {name: DeliveryLog(account.as_app) for name, account in self._apps().items()},
+                store,
+                clock=self._clock,
+                pause=self._configuration.config.webhook.repair_seconds,
             ),
             poll=min(settings.poll_seconds, SLOWEST_RUN),
             tells=True,
+            moved=self._all_accounts().forget,
         )
 
     async def close(self) -> None:
@@ -143,7 +150,7 @@ class GitHubHosting:
         if self._session is None:
             self._session = open_session()
         proxy = proxy_for(self._host.api, self._environment)
-        return Client(self._session, PersonalToken("nobody"), base_url=self._host.api, proxy=proxy)
+        return Client(self._session, PersonalToken("nobody"), base_url=self._host.api, proxy=proxy, metrics=self._metrics)
 
     def _apps(self) -> dict[str, AppAccount]:
         if self._own is None:
@@ -184,21 +191,22 @@ class GitHubHosting:
 
     async def _identify(self, roster: Roster) -> Roster:
         """The roster, each agent with its login and address on GitHub. Agents without an account stay as they are."""
-        cached = _read_cache(self._cache)
+        cached = _read_cache(self._cache) if self._cache is not None else {}
+        home = on_host(self._host, self.repository) if self.repository else None
         found: dict[str, Identity] = {}
         for agent in roster.agents.values():
             account = self._all_accounts().find(agent.name)
             if account is None:
                 continue
             try:
-                found[agent.name] = await account.identity(on_host(self._host, self.repository))
+                found[agent.name] = await account.identity(home)
             except ForgeUnavailableError:
                 if agent.name not in cached:
                     raise
                 found[agent.name] = cached[agent.name]
             except RefusedError as error:
                 _log.warning("agent not known to GitHub", agent=agent.name, error=str(error))
-        if found != cached:
+        if self._cache is not None and found != cached:
             _write_cache(self._cache, found)
         return Roster({name: _identified(agent, found.get(name)) for name, agent in roster.agents.items()})
 

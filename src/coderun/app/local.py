@@ -6,9 +6,7 @@ Nothing here decides. Clocks, the environment and randomness are read here and h
 import contextlib
 import getpass
 import os
-import random
 import sys
-import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,10 +14,12 @@ from pathlib import Path
 import msgspec
 
 from coderun.agent.environment import LOGIN_VARIABLES, NETWORK_VARIABLES
-from coderun.app.configuration import Configuration, read_configuration, run_settings
+from coderun.app.assembly import assemble, pipelines_of, roster_of
+from coderun.app.commands import check_agents
+from coderun.app.configuration import Configuration, read_configuration
 from coderun.app.controller import Controller
 from coderun.app.github_keys import read_credentials
-from coderun.app.hosting import ForgeParts, Hosting
+from coderun.app.hosting import Hosting
 from coderun.app.local_hosting import LocalHosting
 from coderun.app.logs import log_to
 from coderun.app.places import ask_git, find_base_branch, find_github_repository, find_repository, find_state_folder
@@ -34,12 +34,7 @@ from coderun.model.names import dns_label
 from coderun.model.repository import parse_repository
 from coderun.model.roster import Agent, Roster
 from coderun.pipeline.definition import Pipeline
-from coderun.pipeline.facts import Rules
 from coderun.plan.order import GITHUB, RunOrder
-from coderun.plan.plan import workspace_of
-from coderun.reconcile.coderun import CodeRunReconciler
-from coderun.reconcile.play import PlayReconciler, PlaySettings
-from coderun.reconcile.talk import TalkReconciler, TalkSettings
 from coderun.reconcile.view import View
 from coderun.runtime.process import ProcessRuntime
 from coderun.store import wake
@@ -61,7 +56,6 @@ PASSED_ON = (
     "SSL_CERT_FILE",
     "SSL_CERT_DIR",
 )
-SETTLE_SECONDS = 2.0
 
 
 def now() -> datetime:
@@ -85,6 +79,9 @@ def _nobody(_text: str) -> None:
 
 class LocalSystem:
     """Everything of one repository. Made by `open_local`. Whoever sets `tell` hears of what goes wrong and is tried again."""
+
+    runs_here = True
+    advice = "`coderun up` carries it out"
 
     def __init__(
         self,
@@ -132,20 +129,30 @@ class LocalSystem:
     @property
     def pipelines(self) -> dict[str, Pipeline]:
         """Definitions by name."""
-        return {self.configuration.pipeline.name: self.configuration.pipeline}
+        return pipelines_of(self.configuration)
 
     def roster(self) -> Roster:
         """The agents, those that `roles` names first."""
-        roster = self.configuration.roster
-        named = [agent for agent in roster.agents.values() if agent.name in self.configuration.config.roles.values()]
-        rest = [agent for agent in roster.agents.values() if agent not in named]
-        return Roster({agent.name: agent for agent in (*named, *rest)})
+        return roster_of(self.configuration)
 
     def pipeline_agents(self) -> list[Agent]:
         """The agents that the pipeline's stages need, each once."""
         roles = [stage.role for stage in self.configuration.pipeline.stages if stage.role]
         found = (self.configuration.config.agent_in_role(role, self.configuration.roster) for role in dict.fromkeys(roles))
         return list({agent.name: agent for agent in found if agent is not None}.values())
+
+    async def controller(self) -> str:
+        """Who looks after the plays, "" where nobody does."""
+        holder = self.lock.holder()
+        return "" if holder is None else str(holder)
+
+    def logs(self, job: str, *, follow: bool = False) -> AsyncIterator[bytes]:
+        """A job's output so far, and with `follow` what comes until it ends."""
+        return self.runtime.logs(job, follow=follow)
+
+    def check_agents(self, *, only: Agent | None = None) -> None:
+        """Refuse to start where a program of the pipeline's agents, or of one of them, is missing. Raises `ConfigError`."""
+        check_agents([only] if only is not None else self.pipeline_agents(), path=self.environment.get("PATH", ""))
 
     def take_control(self) -> bool:
         """Become the controller of this state folder; False where somebody else is."""
@@ -156,67 +163,18 @@ class LocalSystem:
 
     async def make_controller(self) -> Controller:
         """A controller over this system; the lock is the caller's to hold."""
-        config = self.configuration.config
-        limits = config.limits
         view = View()
         parts = await self.hosting.parts(self.store, self.roster(), view)
-        roster = parts.roster
-        settings = run_settings(self.configuration, parts.ref, poll=parts.poll)
-        rules = Rules(
-            attempts=limits.attempts,
-            backoff=limits.retry_backoff_seconds,
-            checks_grace=config.checks_grace_seconds,
-            settle=SETTLE_SECONDS,
-            merge_method=config.play.merge_method,
-        )
-        plays = PlayReconciler(
-            store=self.store,
-            forges=parts.forges,
-            view=view,
-            settings=PlaySettings(pipelines=self.pipelines, roster=roster, rules=rules, parallel=self.parallel),
-            clock=self.clock,
-        )
-        runs = CodeRunReconciler(
+        return assemble(
+            self.configuration,
+            parts,
             store=self.store,
             runtime=self.runtime,
-            tokens=parts.tokens,
             view=view,
-            roster=roster,
-            settings=settings,
-            clock=self.clock,
-        )
-        return Controller(
-            store=self.store,
-            runtime=self.runtime,
-            plays=plays,
-            runs=runs,
-            view=view,
-            source=parts.source,
-            checks=parts.checks,
-            tasks=parts.tasks,
-            lookout=parts.lookout,
-            repair=parts.repair,
-            talk=self._make_talk(parts, roster),
-            keep_deliveries_days=limits.keep_events_days,
+            parallel=self.parallel,
             wakes=self._ticks,
-            workspace_of=lambda run: workspace_of(run, roster),
             clock=self.clock,
-            monotonic=time.monotonic,
-            jitter=random.random,
             tell=self.tell,
-        )
-
-    def _make_talk(self, parts: ForgeParts, roster: Roster) -> TalkReconciler:
-        said = self.configuration.config.pull_requests
-        settings = TalkSettings(
-            pipelines=self.pipelines,
-            roster=roster,
-            commands=said.commands,
-            status_comment=said.status_comment and parts.tells,
-            check_run=said.check_run and parts.tells,
-        )
-        return TalkReconciler(
-            store=self.store, forges=parts.forges, settings=settings, clock=self.clock, monotonic=time.monotonic
         )
 
     async def _ticks(self, seconds: float) -> AsyncIterator[None]:

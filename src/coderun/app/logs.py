@@ -45,6 +45,15 @@ def log_nothing() -> None:
 def log_to(path: Path) -> None:
     """Send every log line of this process to `path`, as JSON."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    _log_json(cast("TextIO", Lossy(path)), logging.INFO)
+
+
+def log_to_stdout(level: str) -> None:
+    """Send log lines of this process from that level on (`debug`, `info`, `warning`, `error`) to standard output, as JSON."""
+    _log_json(sys.stdout, logging.getLevelNamesMapping()[level.upper()])
+
+
+def _log_json(file: TextIO, level: int) -> None:
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -53,7 +62,7 @@ def log_to(path: Path) -> None:
             structlog.processors.format_exc_info,
             structlog.processors.JSONRenderer(),
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", Lossy(path))),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.WriteLoggerFactory(file=file),
         cache_logger_on_first_use=False,
     )

@@ -17,8 +17,9 @@ from coderun.model.errors import DeliveryRejectedError, NotFoundError
 from coderun.reconcile.result import Again
 from coderun.store.protocol import Inbox
 
+PAUSE: Final = 30.0
 SOON: Final = 5.0
-PAUSES: Final = (30.0, 60.0, 120.0, 300.0)
+LONGER: Final = (1, 2, 4, 10)
 NO_WEBHOOK: Final = 1800.0
 AT_ONCE: Final = 200
 _OVERLAP: Final = timedelta(minutes=5)
@@ -27,12 +28,18 @@ _log = structlog.get_logger(__name__)
 
 
 class DeliveryRepair:
-    """The logs of Apps, by the names of their agents; see `Repair` of the controller."""
+    """The logs of Apps, by the names of their agents; see `Repair` of the controller.
 
-    def __init__(self, logs: Mapping[str, DeliveryLog], inbox: Inbox, *, clock: Callable[[], datetime]) -> None:
+    `pause` is in seconds: from one look to the next, and up to ten times that while nothing is missing.
+    """
+
+    def __init__(
+        self, logs: Mapping[str, DeliveryLog], inbox: Inbox, *, clock: Callable[[], datetime], pause: float = PAUSE
+    ) -> None:
         self._logs = dict(logs)
         self._inbox = inbox
         self._clock = clock
+        self._base = pause
         self._looked: dict[str, datetime] = {}
         self._quiet: dict[str, int] = {}
         self._done: dict[str, None] = {}
@@ -86,7 +93,7 @@ class DeliveryRepair:
 
     def _pause(self, name: str, *, is_quiet: bool) -> float:
         quiet = self._quiet[name] = self._quiet.get(name, 0) + 1 if is_quiet else 0
-        return PAUSES[min(quiet, len(PAUSES)) - 1] if quiet else SOON
+        return self._base * LONGER[min(quiet, len(LONGER)) - 1] if quiet else min(SOON, self._base)
 
 
 def _identity(attempt: Attempt) -> str:

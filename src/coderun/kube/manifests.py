@@ -30,6 +30,9 @@ STOP_REASON: Final = "agents.platform/stop-reason"
 CLAIM: Final = "agents.platform/workspace"
 """Annotation of a Job: the volume claim of its workspace."""
 
+FILES: Final = "agents.platform/files"
+"""Annotation of a Job: its ConfigMaps, with commas between them."""
+
 SECRET_PREFIX: Final = "CODERUN_SECRET_"  # noqa: S105 - the beginning of names
 PLAIN_PREFIX: Final = "CODERUN_PLAIN_"
 """Variables of the pod that the runner hands to the agent without the prefix; those of the first are kept out of every log."""
@@ -193,7 +196,8 @@ def job(plan: RunPlan, settings: JobSettings, parcels: tuple[Parcel, ...], *, cl
     """
     limits = plan.order.limits
     metadata = _metadata(plan, plan.job)
-    metadata["annotations"] = {CLAIM: claim, **({STOP_REASON: stopped} if stopped else {})}
+    files = ",".join(files_name(plan.job, parcel) for parcel in parcels)
+    metadata["annotations"] = {CLAIM: claim, FILES: files, **({STOP_REASON: stopped} if stopped else {})}
     spec: Manifest = {
         "backoffLimit": 0,
         "completions": 1,

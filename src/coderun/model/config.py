@@ -161,11 +161,13 @@ class WebhookSettings(Section, frozen=True, kw_only=True):
 
     Attributes:
         secret_files: Each holds one secret; deliveries may be signed with any of them.
+        repair_seconds: Pause between two looks for lost deliveries; up to ten times as long while there were none.
     """
 
     host: str = "127.0.0.1"
     port: Port = 0
     secret_files: tuple[str, ...] = ()
+    repair_seconds: Annotated[float, Meta(ge=0.05, le=3600)] = 30.0
 
 
 class PullRequestSettings(Section, frozen=True, kw_only=True):

@@ -30,13 +30,14 @@ class Step(StrEnum):
 class JobView(msgspec.Struct, frozen=True, kw_only=True):
     """What is to be seen of a job: one of the states of `runtime.protocol.JobState`, by name.
 
-    `again`: when another look at one that starts is worth it, in seconds, if nothing is hinted before.
+    `again`: when another look at one that starts is worth it, in seconds, if nothing is hinted before. `files`: its ConfigMap.
     """
 
     state: str
     report: RunReport | None = None
     detail: str = ""
     again: float = 0.5
+    files: str = ""
 
 
 class RunDecision(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,7 +66,8 @@ def advance(run: CodeRun, *, workspace: str, holder: str, job: JobView | None, k
         name = job_name(run.spec.task_id, run.spec.service, run.name, 1)
         begun = replace(status, attempt=1, job_name=name)
         return RunDecision(status=_pending(begun, "Starting", "its job is about to start", now), again_after=0.0)
-    return _watch(run, status, job, keep=keep, now=now)
+    known = replace(status, configmap_name=job.files or status.configmap_name)
+    return _watch(run, known, job, keep=keep, now=now)
 
 
 def _watch(run: CodeRun, status: CodeRunStatus, job: JobView, *, keep: timedelta, now: datetime) -> RunDecision:

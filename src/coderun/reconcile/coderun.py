@@ -121,7 +121,7 @@ class CodeRunReconciler:
             return None
         seen = await self._runtime.observe(run.status.job_name)
         again = 0.5 if seen.again is None else seen.again
-        return JobView(state=seen.state.value, report=seen.report, detail=seen.detail, again=again)
+        return JobView(state=seen.state.value, report=seen.report, detail=seen.detail, again=again, files=seen.files)
 
     async def _apply(self, run: CodeRun, decision: RunDecision) -> None:
         if decision.step is Step.START:

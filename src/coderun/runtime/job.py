@@ -223,7 +223,8 @@ class JobRuntime:
         pod = self._pod_of(found)
         if pod is None and watched.ended is not None:
             return watched.ended
-        return observe(found, pod, watched.events)
+        files = found.metadata.annotations.get(manifests.FILES, "").partition(",")[0]
+        return msgspec.structs.replace(observe(found, pod, watched.events), files=files)
 
     def _pod_of(self, job: JobObject) -> PodObject | None:
         """The Job's pod; the newest, should there ever be two."""
@@ -284,19 +285,20 @@ class JobRuntime:
             if found is not None:
                 await self._api.delete(JOBS, self._namespace, job, uid=found.metadata.uid)
                 self._jobs.went(job, found.metadata.uid)
-            await self._remove_files(job)
+            await self._remove_files(job, found)
         except WriteConflictError as error:
             raise ClusterUnavailableError(f"what is left of job {job} could not be removed: {error}") from error
         self._forget(job)
         self._gone.pop(job, None)
 
-    async def _remove_files(self, job: str) -> None:
-        for item in await self._api.list(CONFIGMAPS, self._namespace, labels=f"{LABEL_JOB}={job}"):
-            meta = decoding(Bare)(item).metadata
-            await self._api.delete(CONFIGMAPS, self._namespace, meta.name, uid=meta.uid)
-        secret = await self._api.get(SECRETS, self._namespace, manifests.token_name(job), _TokenSecret)
-        if secret is not None and secret.metadata.labels.get(LABEL_JOB) == job:
-            await self._api.delete(SECRETS, self._namespace, secret.metadata.name, uid=secret.metadata.uid)
+    async def _remove_files(self, job: str, found: JobObject | None) -> None:
+        """The token Secret and what ConfigMaps the Job names. Those of a job that was never started go with the CodeRun."""
+        named = found.metadata.annotations.get(manifests.FILES, "") if found is not None else ""
+        things = [(CONFIGMAPS, name) for name in named.split(",") if name]
+        for resource, name in (*things, (SECRETS, manifests.token_name(job))):
+            held = await self._api.get(resource, self._namespace, name, Bare)
+            if held is not None and held.metadata.labels.get(LABEL_JOB) == job:
+                await self._api.delete(resource, self._namespace, name, uid=held.metadata.uid)
 
     def _forget(self, job: str) -> None:
         for memory in (self._watched, self._tokens, self._stopped_before):

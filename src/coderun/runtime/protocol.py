@@ -31,13 +31,15 @@ class JobState(StrEnum):
 class Observation(msgspec.Struct, frozen=True, kw_only=True):
     """A look at a job; `detail` says to a person why it waits or how it was lost.
 
-    `again` is when another look is worth it where nothing is hinted, in seconds; None leaves it to who looks.
+    `again` is when another look is worth it where nothing is hinted, in seconds; None leaves it to who looks. `files` names the
+    ConfigMap with the run's files, "" where there is no such thing.
     """
 
     state: JobState
     report: RunReport | None = None
     detail: str = ""
     again: float | None = None
+    files: str = ""
 
 
 class Runtime(Protocol):

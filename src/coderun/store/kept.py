@@ -80,7 +80,7 @@ def new_body(new: Any, namespace: str) -> dict[str, Any]:
         meta["annotations"] = new.metadata.annotations
     if new.metadata.controller is not None:
         owner = msgspec.to_builtins(new.metadata.controller)
-        meta["ownerReferences"] = [{**owner, "controller": True, "blockOwnerDeletion": True}]
+        meta["ownerReferences"] = [{**owner, "controller": True}]
     return {"apiVersion": new.api_version, "kind": new.KIND, "metadata": meta, "spec": msgspec.to_builtins(new.spec)}
 
 

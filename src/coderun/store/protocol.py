@@ -76,12 +76,16 @@ class ObjectStore(Protocol):
         ...
 
 
-class Inbox(Protocol):
-    """Deliveries, durable before they are acknowledged."""
+class Slot(Protocol):
+    """The way into an inbox."""
 
     async def put_deliveries(self, deliveries: Iterable[Delivery]) -> int:
         """Store those whose id is new, all in one transaction; the number that were new."""
         ...
+
+
+class Inbox(Slot, Protocol):
+    """Deliveries, durable before they are acknowledged."""
 
     async def pending_deliveries(self, limit: int = 100) -> list[Delivery]:
         """The oldest deliveries nobody has settled."""

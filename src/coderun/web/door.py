@@ -16,7 +16,7 @@ from coderun.events.github import MAX_BODY, to_delivery
 from coderun.events.signature import HEADER, is_signature, verify
 from coderun.model.errors import CoderunError, DeliveryRejectedError, SignatureMismatchError, TooLargeError, UnavailableError
 from coderun.model.text import printable
-from coderun.store.protocol import Inbox
+from coderun.store.protocol import Slot
 from coderun.web.intake import Intake
 
 PATH: Final = "/github/webhook"
@@ -29,7 +29,7 @@ _log = structlog.get_logger(__name__)
 class Door:
     """Takes GitHub's deliveries into an inbox. `secrets` is asked for every delivery, so that they can be replaced."""
 
-    def __init__(self, inbox: Inbox, *, secrets: Callable[[], Sequence[str]], clock: Callable[[], datetime]) -> None:
+    def __init__(self, inbox: Slot, *, secrets: Callable[[], Sequence[str]], clock: Callable[[], datetime]) -> None:
         self._intake = Intake(inbox)
         self._secrets = secrets
         self._clock = clock

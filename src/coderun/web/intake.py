@@ -7,13 +7,13 @@ waits here is told only when the delivery is stored, or that it is not.
 import asyncio
 
 from coderun.model.deliveries import Delivery
-from coderun.store.protocol import Inbox
+from coderun.store.protocol import Slot
 
 
 class Intake:
     """The way into one inbox."""
 
-    def __init__(self, inbox: Inbox) -> None:
+    def __init__(self, inbox: Slot) -> None:
         self._inbox = inbox
         self._waiting: list[tuple[Delivery, asyncio.Future[None]]] = []
         self._storing: asyncio.Task[None] | None = None

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from coderun.model.errors import ConfigError, UnavailableError
 from coderun.model.text import printable
-from coderun.store.protocol import Inbox
+from coderun.store.protocol import Slot
 from coderun.web.door import PATH, Door
 
 _SHUTDOWN_SECONDS = 5.0
@@ -17,7 +17,7 @@ _SHUTDOWN_SECONDS = 5.0
 
 @contextlib.asynccontextmanager
 async def open_door(
-    inbox: Inbox, *, host: str, port: int, secrets: Callable[[], Sequence[str]], clock: Callable[[], datetime]
+    inbox: Slot, *, host: str, port: int, secrets: Callable[[], Sequence[str]], clock: Callable[[], datetime]
 ) -> AsyncIterator[str]:
     """The door's URL; port 0 takes a free one. On the way out, deliveries that came in are stored and answered first.
 

@@ -3,7 +3,6 @@
 Three layers: the system (a minute) and the locked packages are kept by what they are made of, the project takes seconds.
 """
 
-import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -17,7 +16,7 @@ AGENT_IMAGE = "localhost/coderun-agent:test"
 PYTHON = "3.11"
 
 _RELEASE = "bookworm"
-_PACKAGES = ("python3", "git", "ca-certificates", "procps")
+PACKAGES = ("python3", "git", "ca-certificates", "procps")
 _SITE = f"usr/local/lib/python{PYTHON}/dist-packages"
 _HOME = "home/agent"
 _AGENT = Owner(1000, 1000)
@@ -27,26 +26,29 @@ _ROOT = Path(__file__).parents[3]
 _BUILD_SECONDS = 1800.0
 
 
-def agent_image(tar: Path) -> Path:
-    """Write the image, with the code of this checkout, as an OCI tar.
+def agent_image(tar: Path, *more: Path) -> Path:
+    """Write the image, with the code of this checkout and `more` folders over it, as an OCI tar.
 
     Raises:
         UnavailableError: This machine cannot make one; with the reason.
     """
-    project = tar.with_suffix(".layer")
+    added = [tar.with_suffix(f".layer-{number}") for number in range(len(more) + 1)]
     try:
-        _install_project(project)
+        _install_project(added[0])
+        for folder, layer in zip(more, added[1:], strict=True):
+            pack_layer(folder, layer)
         pack_image(
             tar,
             AGENT_IMAGE,
-            [*kept_layers(), project],
+            [*kept_layers(), *added],
             Entrypoint=["coderun"],
             User="1000:1000",
             WorkingDir=f"/{_HOME}",
             Env=[f"HOME=/{_HOME}", "LANG=C.UTF-8", "PYTHONDONTWRITEBYTECODE=1"],
         )
     finally:
-        project.unlink(missing_ok=True)
+        for layer in added:
+            layer.unlink(missing_ok=True)
     return tar
 
 
@@ -67,7 +69,7 @@ def _bootstrap(part: Path) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         system = Path(scratch, "system")
         try:
-            included = f"--include={','.join(_PACKAGES)}"
+            included = f"--include={','.join(PACKAGES)}"
             run(debian.tool("debootstrap"), "--variant=minbase", included, _RELEASE, system, seconds=_BUILD_SECONDS)
         except BrokenError as error:
             raise UnavailableError(f"the agent image cannot be built: {error}") from error
@@ -102,6 +104,7 @@ def _install_locked(lock: Path, part: Path) -> None:
         except BrokenError as error:
             raise UnavailableError(f"the agent image cannot have its packages: {error}") from error
         cache.discard(Path(scratch, "bin"))
+        _compile(Path(scratch))
         pack_layer(Path(scratch), part, below=_SITE)
 
 
@@ -110,7 +113,8 @@ def _install_project(part: Path) -> None:
         image = Path(scratch, "image")
         site = image / _SITE
         _pip(site, "--no-deps", "--no-build-isolation", _ROOT)
-        shutil.rmtree(site / "bin")
+        cache.discard(site / "bin")
+        _compile(site)
         launcher = image / "usr/local/bin/coderun"
         launcher.parent.mkdir(parents=True)
         launcher.write_text(_LAUNCHER, encoding="utf-8")
@@ -121,3 +125,20 @@ def _install_project(part: Path) -> None:
 def _pip(target: Path, *arguments: str | Path) -> None:
     quiet = ("--quiet", "--disable-pip-version-check", "--no-compile")
     run(sys.executable, "-m", "pip", "install", *quiet, "--target", target, *arguments, seconds=_BUILD_SECONDS)
+
+
+def _compile(site: Path) -> None:
+    """Compile modules beforehand: nothing can be written in a pod, and times of files are not kept in a layer."""
+    if f"{sys.version_info.major}.{sys.version_info.minor}" == PYTHON:
+        as_installed = ("-s", site, "-p", f"/{_SITE}")
+        run(
+            sys.executable,
+            "-m",
+            "compileall",
+            "-q",
+            "--invalidation-mode",
+            "unchecked-hash",
+            *as_installed,
+            site,
+            seconds=_BUILD_SECONDS,
+        )

@@ -17,7 +17,7 @@ from tests.cluster.harness.control_plane import ControlPlane
 from tests.cluster.harness.debian import tool
 from tests.cluster.harness.errors import BrokenError, UnavailableError
 from tests.cluster.harness.network import Network, reserve
-from tests.cluster.harness.oci import PAUSE_IMAGE, pause_image
+from tests.cluster.harness.oci import PAUSE_IMAGE, busybox_image, pause_image
 from tests.cluster.harness.processes import Process, run
 from tests.cluster.harness.programs import program
 from tests.cluster.harness.volumes import Volumes
@@ -50,7 +50,7 @@ class Node:
         """
         if os.geteuid() != 0:
             raise UnavailableError("only root may make the namespaces of a node")
-        debian.need(debian.NODE)
+        debian.need((*debian.NODE, "busybox"))
         with state.claim() as folder, cls(folder) as node:
             yield node
 
@@ -74,6 +74,7 @@ class Node:
             stack.callback(self._end_programs)
             self._start_containerd()
             self.import_image(pause_image())
+            self.import_image(busybox_image())
             self._start_kubelet()
             self._start_proxy()
             stack.enter_context(Volumes(self.control_plane, self.folder / "volumes", self.name))
@@ -93,9 +94,11 @@ class Node:
         """Have the images of an OCI tar on the node; pods name them with `imagePullPolicy: Never` or `IfNotPresent`."""
         run(tool("ctr"), "--address", self._socket, "--namespace", "k8s.io", "images", "import", tar)
 
-    def drain(self) -> None:
-        """Evict every pod, as before a repair; nothing is scheduled here until `uncordon`."""
-        self.kubectl("drain", self.name, "--ignore-daemonsets", "--delete-emptydir-data", "--force", "--timeout", "170s")
+    def drain(self, *pods: str) -> None:
+        """Evict pods (those of a label selector, else all), as before a repair; nothing is scheduled here until `uncordon`."""
+        chosen = [word for selector in pods for word in ("--pod-selector", selector)]
+        options = ("--ignore-daemonsets", "--delete-emptydir-data", "--force", "--timeout", "170s")
+        self.kubectl("drain", self.name, *options, *chosen)
 
     def cordon(self) -> None:
         """Schedule nothing here any more."""
@@ -254,6 +257,8 @@ def _kubelet(socket: Path, control_plane: ControlPlane, certificate: Path, key: 
         "kubeAPIBurst": 400,
         "eventRecordQPS": 0,
         "nodeStatusUpdateFrequency": "5s",
+        # What changes in a Secret is in its volume soon.
+        "syncFrequency": "5s",
         "imageGCHighThresholdPercent": 100,
         "evictionHard": {"memory.available": "100Mi", "nodefs.available": "1%", "imagefs.available": "1%"},
     }

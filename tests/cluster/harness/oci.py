@@ -1,6 +1,5 @@
 """Container images without a container engine: folders packed as layers, in the layout that `ctr images import` reads."""
 
-import gzip
 import hashlib
 import io
 import json
@@ -19,8 +18,8 @@ from tests.cluster.harness.programs import program
 PAUSE_IMAGE = "localhost/pause:test"
 BUSYBOX_IMAGE = "localhost/busybox:test"
 
-_FORMAT = 1
-_LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
+_FORMAT = 2
+_LAYER = "application/vnd.oci.image.layer.v1.tar"
 _CONFIG = "application/vnd.oci.image.config.v1+json"
 _MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -34,7 +33,7 @@ class Owner(NamedTuple):
 
 
 def pack_layer(folder: Path, tar: Path, *, below: str = "", owners: Mapping[str, Owner] | None = None) -> None:
-    """Pack a folder's content as a compressed layer, to stand at `below` in the image; root's, but for `owners` by path."""
+    """Pack a folder's content as a layer, to stand at `below` in the image; root's, but for `owners` by path."""
     owned = dict(owners or {})
 
     def normal(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
@@ -48,11 +47,7 @@ def pack_layer(folder: Path, tar: Path, *, below: str = "", owners: Mapping[str,
         entry.mtime = 0
         return entry
 
-    with (
-        tar.open("wb") as raw,
-        gzip.GzipFile(fileobj=raw, mode="wb", compresslevel=1, mtime=0) as compressed,
-        tarfile.open(fileobj=compressed, mode="w|", format=tarfile.PAX_FORMAT) as layer,
-    ):
+    with tarfile.open(tar, "w", format=tarfile.PAX_FORMAT) as layer:
         for path in sorted(folder.iterdir()):
             layer.add(path, arcname=f"{below}/{path.name}".lstrip("/"), filter=normal)
 
@@ -60,14 +55,13 @@ def pack_layer(folder: Path, tar: Path, *, below: str = "", owners: Mapping[str,
 def pack_image(tar: Path, name: str, layers: Sequence[Path], **config: Any) -> None:
     """Pack layers as an image with a full name; `config` as in the OCI specification (`Entrypoint`, `User`, `Env`, …)."""
     environment = [f"PATH={_PATH}", *config.pop("Env", [])]
-    packed = [layer.read_bytes() for layer in layers]
-    contents = [f"sha256:{hashlib.sha256(gzip.decompress(layer)).hexdigest()}" for layer in packed]
+    described = [_described(layer) for layer in layers]
     configuration = json.dumps(
         {
             "architecture": "amd64",
             "os": "linux",
             "config": {"Env": environment, **config},
-            "rootfs": {"type": "layers", "diff_ids": contents},
+            "rootfs": {"type": "layers", "diff_ids": [layer["digest"] for layer in described]},
         }
     ).encode()
     manifest = json.dumps(
@@ -75,15 +69,17 @@ def pack_image(tar: Path, name: str, layers: Sequence[Path], **config: Any) -> N
             "schemaVersion": 2,
             "mediaType": _MANIFEST,
             "config": _descriptor(_CONFIG, configuration),
-            "layers": [_descriptor(_LAYER, layer) for layer in packed],
+            "layers": described,
         }
     ).encode()
     annotations = {"io.containerd.image.name": name, "org.opencontainers.image.ref.name": name.rpartition(":")[2]}
     index = {"schemaVersion": 2, "manifests": [{**_descriptor(_MANIFEST, manifest), "annotations": annotations}]}
     with tarfile.open(tar, "w") as image:
         _put(image, "oci-layout", b'{"imageLayoutVersion": "1.0.0"}')
-        for blob in (*packed, configuration, manifest):
-            _put(image, f"blobs/sha256/{hashlib.sha256(blob).hexdigest()}", blob)
+        for layer, description in zip(layers, described, strict=True):
+            image.add(layer, arcname=_blob(description["digest"]))
+        for blob in (configuration, manifest):
+            _put(image, _blob(_digest(blob)), blob)
         _put(image, "index.json", json.dumps(index).encode())
 
 
@@ -125,8 +121,22 @@ def _pack_single(tar: Path, name: str, folder: Path, **config: Any) -> None:
         layer.unlink(missing_ok=True)
 
 
+def _described(layer: Path) -> dict[str, Any]:
+    with layer.open("rb") as content:
+        digest = hashlib.file_digest(content, "sha256").hexdigest()
+    return {"mediaType": _LAYER, "digest": f"sha256:{digest}", "size": layer.stat().st_size}
+
+
 def _descriptor(kind: str, content: bytes) -> dict[str, Any]:
-    return {"mediaType": kind, "digest": f"sha256:{hashlib.sha256(content).hexdigest()}", "size": len(content)}
+    return {"mediaType": kind, "digest": _digest(content), "size": len(content)}
+
+
+def _digest(content: bytes) -> str:
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def _blob(digest: str) -> str:
+    return f"blobs/{digest.replace(':', '/')}"
 
 
 def _put(image: tarfile.TarFile, name: str, content: bytes) -> None:

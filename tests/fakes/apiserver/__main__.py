@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import gc
 import signal
 from pathlib import Path
 
@@ -19,6 +20,9 @@ async def main(port: int, kubeconfig: Path | None, manifests: list[Path]) -> Non
         if kubeconfig is not None:
             api.kubeconfig(kubeconfig)
             print(f"kubeconfig  {kubeconfig}")
+        # What is kept here lives long: looking through it again and again would be half of the work.
+        gc.freeze()
+        gc.set_threshold(200_000, 20, 100)
         print(f"token       {api.admin_token}")
         print(f"server      {api.url}", flush=True)
         await stop.wait()

@@ -8,10 +8,12 @@ import json
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+import msgspec
 from tests.fakes.apiserver.schema import Schema
 
 FieldSet = dict[str, Any]
 SELF = "."
+_encoded = msgspec.json.Encoder().encode
 FREE = Schema(preserve=True)
 
 
@@ -35,9 +37,9 @@ def below(schema: Schema, name: str) -> Schema:
 
 def _key(item: Any, schema: Schema) -> str:
     if schema.list_type == "set":
-        return "v:" + json.dumps(item, separators=(",", ":"))
+        return "v:" + _encoded(item).decode()
     keys = {name: item.get(name, _key_default(schema, name)) for name in schema.list_keys} if isinstance(item, dict) else {}
-    return "k:" + json.dumps({name: one for name, one in keys.items() if one is not None}, separators=(",", ":"))
+    return "k:" + _encoded({name: one for name, one in keys.items() if one is not None}).decode()
 
 
 def _key_default(schema: Schema, name: str) -> Any:
@@ -57,12 +59,16 @@ def fields_of(value: Any, schema: Schema) -> FieldSet:
     """The set of everything in `value`."""
     if _is_granular_map(value, schema):
         found: FieldSet = {}
+        properties = schema.properties
         for name, one in value.items():
-            inner = fields_of(one, below(schema, name))
-            if one is None or one == {} or name not in schema.properties:
-                inner[SELF] = True
-            if inner:
-                found[f"f:{name}"] = inner
+            if isinstance(one, dict | list):
+                inner = fields_of(one, below(schema, name))
+                if not one or name not in properties:
+                    inner[SELF] = True
+                if inner:
+                    found[f"f:{name}"] = inner
+            else:
+                found[f"f:{name}"] = {SELF: True}
         return found
     if _is_granular_list(value, schema):
         return {_key(one, schema): {SELF: True, **_inside(one, schema)} for one in value}

@@ -94,6 +94,8 @@ def applied(
 
 
 def _taken(live: Json, new: Json, others: Managers, schema: Schema, *, force: bool) -> Managers:
+    if not others:
+        return others
     changed = compare(live, new, schema)
     if changed.is_same:
         return others

@@ -32,7 +32,10 @@ class Rule:
 
 @dataclass(kw_only=True, eq=False)
 class Schema:
-    """One node; `additional` is what values of a map must be, True for anything."""
+    """One node; `additional` is what values of a map must be, True for anything.
+
+    `distinct`: whether items of a list with keys must differ in them; not so in built-in kinds, which check that themselves.
+    """
 
     type: str = ""
     properties: dict[str, "Schema"] = field(default_factory=dict)
@@ -46,6 +49,7 @@ class Schema:
     embedded: bool = False
     list_type: str = "atomic"
     list_keys: tuple[str, ...] = ()
+    distinct: bool = True
     map_type: str = "granular"
     checks: Json = field(default_factory=dict)
     rules: tuple[Rule, ...] = ()
@@ -54,6 +58,8 @@ class Schema:
     one_of: tuple["Schema", ...] = ()
     not_: "Schema | None" = None
     pattern: re.Pattern[str] | None = None
+    defaults_inside: bool = False
+    rules_inside: bool = False
 
     @property
     def has_default(self) -> bool:
@@ -89,7 +95,7 @@ _CHECKS = (
 def compile_schema(source: Json) -> Schema:
     """The schema of a CRD's `openAPIV3Schema`."""
     additional = source.get("additionalProperties", False)
-    return Schema(
+    made = Schema(
         type=source.get("type", ""),
         properties={name: compile_schema(one) for name, one in source.get("properties", {}).items()},
         additional=compile_schema(additional) if isinstance(additional, dict) and additional else bool(additional),
@@ -111,6 +117,10 @@ def compile_schema(source: Json) -> Schema:
         not_=compile_schema(source["not"]) if "not" in source else None,
         pattern=re.compile(source["pattern"]) if "pattern" in source else None,
     )
+    below = [one for one in (*made.properties.values(), made.items, made.additional) if isinstance(one, Schema)]
+    made.defaults_inside = any(one.has_default or one.defaults_inside for one in below)
+    made.rules_inside = bool(made.rules) or any(one.rules_inside for one in below)
+    return made
 
 
 def _rule(source: Json) -> Rule:
@@ -125,37 +135,47 @@ def _rule(source: Json) -> Rule:
 
 
 def prune(value: Any, schema: Schema, unknown: list[str], path: str = "", *, root: bool = False) -> None:
-    """Drop what the schema does not name, in place; what was dropped is named in `unknown`."""
-    if isinstance(value, list) and schema.items is not None:
-        for at, one in enumerate(value):
-            prune(one, schema.items, unknown, f"{path}[{at}]")
-    if not isinstance(value, dict):
+    """Drop what the schema does not name, and nulls where none may stand, in place; what was unknown is named in `unknown`."""
+    if isinstance(value, list):
+        for at, one in enumerate(value if schema.items is not None else ()):
+            if isinstance(one, dict | list):
+                prune(one, schema.items or schema, unknown, f"{path}[{at}]")
         return
-    for name in list(value):
-        where = f"{path}.{name}" if path else name
-        if (root or schema.embedded) and name in META:
-            continue
+    skipped = META if root or schema.embedded else ()
+    # Nearly always there is nothing to drop, so the names are not copied before that is known.
+    doomed: list[str] = []
+    for name, one in value.items():
         below = schema.of(name)
-        if below is not None:
-            prune(value[name], below, unknown, where)
-        elif not schema.preserve and not schema.additional:
-            del value[name]
-            unknown.append(where)
+        if name in skipped:
+            continue
+        if below is None and not schema.preserve and not schema.additional:
+            doomed.append(name)
+            unknown.append(_at(path, name))
+        elif below is not None and isinstance(one, dict | list):
+            prune(one, below, unknown, _at(path, name))
+        elif below is not None and one is None and not below.nullable:
+            doomed.append(name)
+    for name in doomed:
+        del value[name]
+
+
+def _at(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
 
 
 def fill_defaults(value: Any, schema: Schema) -> None:
-    """Fill in defaults, in place; a null where none may stand is dropped first."""
-    if isinstance(value, list) and schema.items is not None:
-        for one in value:
-            fill_defaults(one, schema.items)
-    if not isinstance(value, dict):
+    """Fill in defaults, in place."""
+    if isinstance(value, list):
+        if schema.items is not None and schema.items.defaults_inside:
+            for one in value:
+                fill_defaults(one, schema.items)
+        return
+    if not isinstance(value, dict) or not schema.defaults_inside:
         return
     for name, below in schema.properties.items():
-        if name in value and value[name] is None and not below.nullable:
-            del value[name]
         if name not in value and below.has_default:
             value[name] = copy.deepcopy(below.default)
     for name, one in value.items():
         found = schema.of(name)
-        if found is not None and isinstance(one, dict | list):
+        if found is not None and found.defaults_inside:
             fill_defaults(one, found)

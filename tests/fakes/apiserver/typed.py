@@ -61,11 +61,11 @@ def schema_of(model: str) -> Schema:
 def _property(model: str, name: str, kind: str) -> Schema:
     made = _of_type(kind, quantity=name in _QUANTITIES)
     if (model, name) in _KEYS:
-        made.list_type, made.list_keys = "map", _KEYS[model, name]
+        made.list_type, made.list_keys, made.distinct = "map", _KEYS[model, name], False
         if name == "ports" and made.items is not None:
             made.items.properties["protocol"] = Schema(type="string", default="TCP")
     elif (model, name) in _SETS:
-        made.list_type = "set"
+        made.list_type, made.distinct = "set", False
     elif (model, name) in _ATOMIC_MAPS:
         made.map_type = "atomic"
     return made

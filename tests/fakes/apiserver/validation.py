@@ -1,6 +1,5 @@
 """Checks a value against a compiled schema, in the words of the real server; CEL rules run last, as there."""
 
-import functools
 import json
 import re
 from collections.abc import Callable
@@ -8,7 +7,7 @@ from typing import Any
 
 from tests.fakes.apiserver.cel import CelError, evaluate, parse
 from tests.fakes.apiserver.errors import Cause, invalid_value, required, unsupported
-from tests.fakes.apiserver.schema import Rule, Schema
+from tests.fakes.apiserver.schema import META, Rule, Schema
 
 _UNCHECKED = (
     "Invalid value: null: some validation rules were not checked because the object was invalid; correct the existing "
@@ -33,18 +32,47 @@ _FORMATS: dict[str, Callable[[Any], bool]] = {
 def check(value: Any, schema: Schema, *, old: Any = None, field: str = "") -> list[Cause]:
     """What is wrong with `value`; `old` is what stood there before, for transition rules."""
     found: list[Cause] = []
-    _structure(value, schema, field, found, top=True)
+    if not _is_plainly_right(value, schema, top=True):
+        _structure(value, schema, field, found, top=True)
     if not found:
         _rules(value, schema, old, field, found)
-    elif _has_rules(schema):
+    elif schema.rules_inside:
         found.append(Cause(field="<nil>", message=_UNCHECKED))
     return found
 
 
-@functools.cache
-def _has_rules(schema: Schema) -> bool:
-    below = [*schema.properties.values(), schema.items, schema.additional]
-    return bool(schema.rules) or any(isinstance(one, Schema) and _has_rules(one) for one in below)
+def _is_plainly_right(value: Any, schema: Schema, *, top: bool = False) -> bool:
+    """Whether types and names alone show that nothing can be wrong: quick, because nearly always that is so."""
+    if schema.checks or schema.pattern or schema.any_of or schema.all_of or schema.one_of or schema.not_ or value is None:
+        found: list[Cause] = []
+        _structure(value, schema, "", found, top=top)
+        return not found
+    if schema.int_or_string:
+        return isinstance(value, int | str) and not isinstance(value, bool)
+    if isinstance(value, dict):
+        if schema.type not in {"object", ""} or any(name not in value for name in schema.required):
+            return False
+        properties, additional = schema.properties, schema.additional
+        for name, one in value.items():
+            below = properties.get(name) or (additional if isinstance(additional, Schema) else None)
+            if below is not None and not (top and name in META) and not _is_plainly_right(one, below):
+                return False
+        return True
+    if isinstance(value, list):
+        if schema.type not in {"array", ""} or (schema.list_type != "atomic" and not _are_distinct(value, schema)):
+            return False
+        items = schema.items
+        return items is None or all(_is_plainly_right(one, items) for one in value)
+    return not schema.type or _TYPES[schema.type](value)
+
+
+def _are_distinct(value: list[Any], schema: Schema) -> bool:
+    if not schema.distinct:
+        return True
+    if schema.list_type == "set":
+        return all(isinstance(one, str) for one in value) and len(set(value)) == len(value)
+    keys = [tuple(str(one.get(name)) for name in schema.list_keys) if isinstance(one, dict) else () for one in value]
+    return len(set(keys)) == len(keys)
 
 
 def _type_name(value: Any) -> str:
@@ -89,7 +117,7 @@ def _below(field: str, name: str) -> str:
 def _object(value: dict[str, Any], schema: Schema, field: str, found: list[Cause], *, top: bool) -> None:
     found.extend(required(_below(field, name)) for name in schema.required if name not in value)
     for name, one in value.items():
-        if top and name in {"apiVersion", "kind", "metadata"}:
+        if top and name in META:
             continue
         below = schema.properties.get(name)
         if below is not None:
@@ -104,7 +132,7 @@ def _list(value: list[Any], schema: Schema, field: str, found: list[Cause]) -> N
         for at, one in enumerate(value):
             _structure(one, schema.items, f"{field}[{at}]", found)
     _size(len(value), schema, ("minItems", "maxItems"), field, "items", found)
-    if schema.list_type in {"map", "set"}:
+    if schema.list_type in {"map", "set"} and schema.distinct:
         seen: list[Any] = []
         for at, one in enumerate(value):
             key = (
@@ -179,7 +207,7 @@ def _fits(value: Any, schema: Schema) -> bool:
 
 
 def _rules(value: Any, schema: Schema, old: Any, field: str, found: list[Cause]) -> None:
-    if value is None:
+    if value is None or not schema.rules_inside:
         return
     found.extend(cause for rule in schema.rules if (cause := _broken(rule, value, old, field)) is not None)
     if isinstance(value, dict):

@@ -271,7 +271,6 @@ class Writer:
                 raise bad_request(
                     f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}: {said}'
                 )
-            fill_defaults(value, resource.schema)
             if place.subresource != "status":
                 builtin.fill(resource.plural, value, new=old is None)
             if resource.table == CRDS.table and not check_definition(value):

@@ -9,8 +9,9 @@ from tests.contracts.runtime_contract import plan
 from tests.contracts.store_contract import START, SettableClock, run
 
 from coderun.model.coderun import CodeRun, CodeRunStatus, RunPhase
+from coderun.model.errors import ClusterUnavailableError, OwnershipConflictError, RefusedError
 from coderun.model.roster import Agent, Roster
-from coderun.plan.order import ForgeRef
+from coderun.plan.order import ForgeRef, RunPlan
 from coderun.plan.settings import RunSettings
 from coderun.reconcile.coderun import CodeRunReconciler
 from coderun.reconcile.result import NOT_AGAIN, Again
@@ -51,6 +52,74 @@ async def finished_run(store: SqliteStore, state: StateFolder, *, kept: timedelt
     made = await store.create(run())
     expire_at = None if kept is None else START + kept
     return await store.update_status(replace(made, status=replace(ENDED, expire_at=expire_at)))
+
+
+class TokenForAll:
+    """Gives everybody a token."""
+
+    async def issue(self, run: CodeRun, agent: Agent) -> str:
+        return f"token of {run.name} for {agent.name}"
+
+    async def revoke(self, run: str) -> None: ...
+
+
+class Hindered(ProcessRuntime):
+    """A runtime whose next starts meet trouble."""
+
+    trouble: Exception | None = None
+
+    async def prepare(self, plan: RunPlan) -> None:
+        if self.trouble is not None:
+            raise self.trouble
+        await super().prepare(plan)
+
+
+def starting(store: SqliteStore, state: StateFolder, trouble: Exception) -> tuple[CodeRunReconciler, Hindered]:
+    runtime = Hindered(state.path, argv=("no-supervisor-is-started-here",), environment={})
+    runtime.trouble = trouble
+    reconciler = CodeRunReconciler(
+        store=store,
+        runtime=runtime,
+        tokens=TokenForAll(),
+        view=View(),
+        roster=Roster(agents={"rex": Agent(name="rex")}),
+        settings=RunSettings(forge=ForgeRef(kind="local", location="/forge", repository="/forge/repo.git")),
+        clock=SettableClock(),
+    )
+    return reconciler, runtime
+
+
+@pytest.mark.parametrize("trouble", [ClusterUnavailableError("the quota is used up"), RefusedError("grant it with a Role")])
+async def test_what_keeps_a_run_from_starting_stands_in_its_status_and_is_tried_again(
+    tmp_path: Path, trouble: Exception
+) -> None:
+    store = SqliteStore.open(tmp_path / "state.db", clock=SettableClock())
+    asked = run()
+    made = await store.create(replace(asked, spec=replace(asked.spec, github_app="rex")))
+    reconciler, _ = starting(store, StateFolder.at(tmp_path / "state"), trouble)
+    await reconciler.reconcile(made.name)
+    for _ in range(2):
+        with pytest.raises(type(trouble)):
+            await reconciler.reconcile(made.name)
+        seen = await store.get(CodeRun, made.name)
+        assert seen is not None
+        assert (seen.status.phase, seen.status.message, seen.status.retry_count) == (RunPhase.PENDING, str(trouble), 0)
+        assert [condition.reason for condition in seen.status.conditions] == ["CannotStart"]
+    await store.close()
+
+
+async def test_a_run_whose_name_somebody_else_has_taken_ends_and_says_whose_it_is(tmp_path: Path) -> None:
+    store = SqliteStore.open(tmp_path / "state.db", clock=SettableClock())
+    asked = run()
+    made = await store.create(replace(asked, spec=replace(asked.spec, github_app="rex")))
+    reconciler, _ = starting(store, StateFolder.at(tmp_path / "state"), OwnershipConflictError("belongs to Workflow w"))
+    await reconciler.reconcile(made.name)
+    await reconciler.reconcile(made.name)
+    seen = await store.get(CodeRun, made.name)
+    assert seen is not None
+    assert (seen.status.phase, seen.status.work_completed) == (RunPhase.FAILED, True)
+    assert [(one.reason, one.message) for one in seen.status.conditions] == [("OwnershipConflict", "belongs to Workflow w")]
+    await store.close()
 
 
 @pytest.mark.lesson(7)

@@ -145,6 +145,10 @@ async def test_what_an_earlier_coderun_of_that_name_left_is_waited_for(here: Clu
 
 async def test_everything_made_for_a_run_names_the_coderun_as_its_controller(here: Cluster) -> None:
     await started(here.runtime(), owned())
+    (files,) = [
+        one["metadata"]["name"] for one in here.server.objects.all("configmaps", "default") if JOB in one["metadata"]["name"]
+    ]
+    assert (await here.runtime().observe(JOB)).files == files
     for full in ("configmaps", "secrets", "jobs.batch"):
         (one,) = [one for one in here.server.objects.all(full, "default") if one["metadata"]["name"].startswith(JOB)]
         assert [(owner["uid"], owner["controller"]) for owner in one["metadata"]["ownerReferences"]] == [("u-1", True)]
@@ -303,6 +307,7 @@ async def test_an_agent_that_took_too_much_memory_is_lost_and_that_is_said(here:
     seen = await ended(runtime, JOB)
     assert seen == Observation(
         state=JobState.LOST,
+        files=seen.files,
         detail="its agent used more memory than its container may have and was killed (OOMKilled); raise the memory limit",
     )
 

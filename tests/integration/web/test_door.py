@@ -176,7 +176,7 @@ class FullInbox:
 
 
 async def test_what_cannot_be_stored_is_503_and_not_explained_to_strangers(place: Place) -> None:
-    door = Door(FullInbox(), secrets=lambda: [SECRET], clock=lambda: NOW)  # type: ignore[arg-type] # the one method in use
+    door = Door(FullInbox(), secrets=lambda: [SECRET], clock=lambda: NOW)
     async with TestServer(door.application()) as server:
         place.url = str(server.make_url(PATH))
         async with place.http.post(place.url, data=BODY, headers=headers_of(BODY)) as answer:

@@ -132,7 +132,5 @@ def test_a_token_file_that_cannot_be_read_is_no_token(tmp_path: Path) -> None:
         ({"HTTP_PROXY": "http://p:1"}, None),
     ],
 )
-def test_the_proxy_of_an_address_is_the_one_the_environment_names_for_it(
-    environment: dict[str, str], proxy: str | None
-) -> None:
+def test_the_proxy_of_an_address_is_the_one_the_environment_names(environment: dict[str, str], proxy: str | None) -> None:
     assert proxy_for("https://h.example", environment) == proxy

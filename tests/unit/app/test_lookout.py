@@ -1,6 +1,7 @@
 """The lookout: what it hints at, how often it looks, and that nothing ends it."""
 
 import asyncio
+import itertools
 
 import pytest
 
@@ -66,7 +67,7 @@ async def test_it_looks_less_and_less_often_while_nothing_moves_and_at_once_agai
     world.says[200.0] = (Hint(number=7, tasks=frozenset({1})),)
     await world.watch()
     times = world.times(SHOP)
-    gaps = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
     moved = next(at for at, time in enumerate(times) if time >= 200)
     assert gaps[0] == 7.5
     assert max(gaps[:moved]) == 60.0

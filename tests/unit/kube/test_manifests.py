@@ -116,10 +116,8 @@ def test_a_job_stopped_before_its_start_is_made_for_the_record_only() -> None:
     plan = run_plan()
     job = manifests.job(plan, SETTINGS, parcels_of(plan), claim="c", stopped="changed my mind")
     assert job["spec"]["suspend"] is True
-    assert job["metadata"]["annotations"] == {
-        "agents.platform/workspace": "c",
-        "agents.platform/stop-reason": "changed my mind",
-    }
+    assert job["metadata"]["annotations"]["agents.platform/stop-reason"] == "changed my mind"
+    assert "agents.platform/stop-reason" not in made(plan)["metadata"]["annotations"]
     assert "suspend" not in made(plan)["spec"]
 
 
@@ -201,6 +199,15 @@ def test_no_run_reads_a_secret_of_the_controllers(secret: str) -> None:
         with pytest.raises(InvalidCodeRunError, match=f"from Secret '{secret}', which is the controller's own"):
             manifests.check_allowed(run_plan(needs=needs), settings)
     manifests.check_allowed(run_plan(needs=PodNeeds(secret_sets=("theirs",))), settings)
+
+
+def test_a_job_names_its_workspace_and_its_config_maps_for_whoever_looks() -> None:
+    plan = run_plan()
+    job = manifests.job(plan, SETTINGS, (Parcel(digest="a"), Parcel(digest="b")), claim="workspace-api-rex")
+    assert job["metadata"]["annotations"] == {
+        "agents.platform/workspace": "workspace-api-rex",
+        "agents.platform/files": f"{plan.job}-a,{plan.job}-b",
+    }
 
 
 def test_several_config_maps_are_mounted_as_one_folder() -> None:

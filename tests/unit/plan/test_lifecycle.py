@@ -16,7 +16,7 @@ from coderun.model.coderun import (
     Usage,
 )
 from coderun.model.meta import ObjectMeta
-from coderun.plan.lifecycle import STARTS_ALLOWED, JobView, RunDecision, Step, advance
+from coderun.plan.lifecycle import STARTS_ALLOWED, JobView, RunDecision, Step, advance, hindered
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 KEEP = timedelta(days=1)
@@ -136,3 +136,21 @@ def test_a_run_that_another_controller_began_is_lost_and_not_begun_a_second_time
     assert decided.step is Step.NOTHING
     assert "code-ns-r-0a1b2c3d-t1-v1" in decided.status.message
     assert "job unknown" in step(run(CodeRunStatus(phase=RunPhase.RUNNING))).status.message
+
+
+def test_a_job_that_starts_is_looked_at_again_when_its_runtime_says_and_its_files_are_noted() -> None:
+    decided = step(
+        run(BEGUN), JobView(state="starting", detail="no node can take its pod", again=5.0, files="coderun-1-s-r-1-abc")
+    )
+    assert decided.again_after == 5.0
+    assert (decided.status.message, decided.status.configmap_name) == ("no node can take its pod", "coderun-1-s-r-1-abc")
+    later = step(run(decided.status), JobView(state="running"))
+    assert later.status.configmap_name == "coderun-1-s-r-1-abc"
+
+
+def test_what_keeps_a_job_from_being_started_stands_in_the_status_and_nothing_else_changes() -> None:
+    status = hindered(run(BEGUN), "the quota is used up", now=NOW)
+    assert (status.phase, status.attempt, status.retry_count) == (RunPhase.PENDING, 1, 0)
+    (condition,) = status.conditions
+    assert (condition.reason, condition.message, condition.observed_generation) == ("CannotStart", "the quota is used up", 3)
+    assert hindered(run(status), "the quota is used up", now=NOW + KEEP) == status

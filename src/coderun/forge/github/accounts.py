@@ -51,8 +51,8 @@ class Account(Protocol):
         """Whether it is a person's, with all that the person may do."""
         ...
 
-    async def identity(self, repository: RepositoryId) -> Identity:
-        """Who it is; remembered. The repository is one that it reaches."""
+    async def identity(self, repository: RepositoryId | None) -> Identity:
+        """Who it is; remembered. The repository is one that it reaches, None where nobody knows any yet."""
         ...
 
     def client(self, repository: RepositoryId, permissions: Mapping[str, str]) -> Client:
@@ -88,17 +88,24 @@ class AppAccount:
         """The App itself, for its own affairs."""
         return self._client
 
-    async def identity(self, repository: RepositoryId) -> Identity:
+    async def identity(self, repository: RepositoryId | None) -> Identity:
         """See `Account`. Its login is known also while it is not installed or suspended, its number is not."""
         if self._known is None:
             login = f"{self._slug}[bot]" if self._slug else await self._installations.login()
             try:
-                person = await self.client(repository, LOOK).get(f"/users/{quote(login, safe='')}", Person)
+                client = await self._anywhere() if repository is None else self.client(repository, LOOK)
+                person = await client.get(f"/users/{quote(login, safe='')}", Person)
             except RefusedError as error:
                 _log.warning("App without access", identity=self._client.identity, error=str(error))
                 return Identity(login=login, email=noreply(login, self._client.base_url))
             self._known = Identity(login=login, email=noreply(f"{person.id}+{person.login}", self._client.base_url))
         return self._known
+
+    async def _anywhere(self) -> Client:
+        token = await self._installations.look_around()
+        if token is None:
+            raise RefusedError(f"{self._client.identity} is installed nowhere; install it on the repositories it works on")
+        return self._client.acting_as(PersonalToken(token.text, name=self._client.identity))
 
     def client(self, repository: RepositoryId, permissions: Mapping[str, str]) -> Client:
         """See `Account`; the same one for the same wish, so that its tokens and ETags are used again."""
@@ -158,7 +165,7 @@ class PersonAccount:
         self._client = client.acting_as(PersonalToken(token, name=f"the token of {source}" if source else ""))
         self._known: Identity | None = None
 
-    async def identity(self, repository: RepositoryId) -> Identity:
+    async def identity(self, repository: RepositoryId | None) -> Identity:
         """See `Account`."""
         _ = repository
         if self._known is None:

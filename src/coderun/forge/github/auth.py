@@ -173,6 +173,18 @@ class AppInstallations:
             f"{self._client.identity} is not installed on {repository}; install it there, or give it that repository"
         )
 
+    async def look_around(self) -> Token | None:
+        """A token that may read what everybody may, from any installation; None where the App is installed nowhere."""
+        installations = await self._client.get("/app/installations", list[Installation])
+        usable = next((one for one in installations if one.suspended_at is None), None)
+        if usable is None:
+            return None
+        path = f"/app/installations/{usable.id}/access_tokens"
+        issued_at = self._clock()
+        answer = await self._client.write("POST", path, {"permissions": {"metadata": "read"}}, repeatable=True)
+        issued = decode(answer, IssuedToken, path)
+        return Token(text=issued.token, expires_at=issued.expires_at, issued_at=issued_at)
+
     def forget(self, repository: RepositoryId | None = None) -> None:
         """Look for the installation anew, of one repository or of all: one was moved, removed or suspended."""
         if repository is None:

@@ -1,0 +1,389 @@
+"""The controller of a cluster on the fake API server: it works CodeRuns, hands over the lead, and keeps namespaces apart."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from tests.contracts.store_contract import delivery
+from tests.fakes.apiserver import FakeApiServer, Fault, FaultKind, Rule
+from tests.integration.app.hostings import TestHostings
+from tests.integration.kube.cluster import api_of, fake_cluster
+from tests.integration.kube.test_informer import until
+
+from coderun.app.cluster import ClusterController
+from coderun.app.configuration import Configuration, read_cluster_configuration
+from coderun.app.local import now
+from coderun.app.metrics import Metrics
+from coderun.app.rehearsal import rehearse
+from coderun.kube.informer import Timings
+from coderun.kube.lease import LeaseTimings
+from coderun.model.deliveries import Hint
+from coderun.model.errors import ClusterUnavailableError, ConfigError
+
+RUNS, PLAYS, JOBS = "coderuns.agents.platform", "plays.agents.platform", "jobs.batch"
+DELIVERIES, DOCS = "deliveries.agents.platform", "docsruns.agents.platform"
+CONFIG = """
+forge: {type: github, url: https://forge.example}
+cluster: {image: "agent:1"}
+limits: {parallelRuns: 50}
+"""
+LEASE = LeaseTimings(duration=3, deadline=2.0, pause=0.05)
+QUICK = Timings(first_pause=0.01, last_pause=0.1)
+
+
+@pytest.fixture
+def configuration(tmp_path: Path) -> Configuration:
+    file = tmp_path / "coderun.yaml"
+    file.write_text(CONFIG)
+    return read_cluster_configuration(file, None)
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[FakeApiServer]:
+    async with fake_cluster() as server:
+        yield server
+
+
+class Replica:
+    """A controller process, as far as one can be had inside this one."""
+
+    def __init__(self, controller: ClusterController, hostings: TestHostings, metrics: Metrics) -> None:
+        self.controller = controller
+        self.hostings = hostings
+        self.metrics = metrics
+        self.task = asyncio.create_task(controller.run())
+
+    @property
+    def leads(self) -> bool:
+        return self.controller.election.is_leading and bool(self.controller.worlds) and self.controller.is_ready
+
+    async def stop(self) -> None:
+        self.task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self.task
+
+
+Start = Callable[..., Any]
+
+
+@pytest.fixture
+async def start(server: FakeApiServer, tmp_path: Path, configuration: Configuration) -> AsyncIterator[Start]:
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def begin(identity: str = "one", *, namespaces: tuple[str, ...] = ("default",), token: str = "") -> Replica:
+            api = await stack.enter_async_context(api_of(server, tmp_path, token=token))
+            metrics, hostings = Metrics(), TestHostings()
+            controller = ClusterController(
+                api,
+                configuration=configuration,
+                hostings=hostings,
+                namespaces=namespaces,
+                lease_namespace="default",
+                identity=identity,
+                clock=now,
+                metrics=metrics,
+                lease=LEASE,
+                timings=QUICK,
+                look_seconds=0.02,
+            )
+            replica = Replica(controller, hostings, metrics)
+            stack.push_async_callback(replica.stop)
+            return replica
+
+        yield begin
+
+
+def coderun(name: str = "run-1", *, namespace: str = "default", service: str = "shop", **spec: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": "agents.platform/v1",
+        "kind": "CodeRun",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {
+            "taskId": 7,
+            "service": service,
+            "repositoryUrl": "https://forge.example/acme/shop",
+            "githubApp": "5DLabs-Rex",
+            "task": {"title": "Add a cart"},
+            **spec,
+        },
+    }
+
+
+def status(server: FakeApiServer, name: str = "run-1", *, namespace: str = "default") -> dict[str, Any]:
+    found = server.objects.get(RUNS, namespace, name)
+    return {} if found is None else found.get("status", {})
+
+
+def add_pod(server: FakeApiServer, job: str, pod_status: dict[str, Any], *, namespace: str = "default") -> None:
+    """What the cluster's own controllers do with a Job: a pod, and what it says of itself."""
+    made = server.objects.get(JOBS, namespace, job)
+    assert made is not None
+    template = made["spec"]["template"]
+    server.objects.create(
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {
+                "name": f"{job}-pod",
+                "namespace": namespace,
+                "labels": template["metadata"]["labels"],
+                "ownerReferences": [
+                    {
+                        "apiVersion": "batch/v1",
+                        "kind": "Job",
+                        "name": job,
+                        "uid": made["metadata"]["uid"],
+                        "controller": True,
+                    }
+                ],
+            },
+            "spec": template["spec"],
+        }
+    )
+    server.objects.set_status("pods", namespace, f"{job}-pod", pod_status)
+
+
+def running_pod() -> dict[str, Any]:
+    state = {"running": {"startedAt": "2026-01-01T00:00:00Z"}}
+    return {
+        "phase": "Running",
+        "containerStatuses": [{"name": "agent", "ready": True, "state": state, "image": "", "imageID": "", "restartCount": 0}],
+    }
+
+
+def ended_pod(report: dict[str, Any], code: int = 0) -> dict[str, Any]:
+    state = {"terminated": {"exitCode": code, "message": msgspec.json.encode(report).decode(), "reason": "Completed"}}
+    phase = "Succeeded" if code == 0 else "Failed"
+    return {
+        "phase": phase,
+        "containerStatuses": [{"name": "agent", "ready": False, "state": state, "image": "", "imageID": "", "restartCount": 0}],
+    }
+
+
+async def started(server: FakeApiServer, name: str = "run-1", *, namespace: str = "default") -> str:
+    await until(lambda: server.objects.get(JOBS, namespace, status(server, name, namespace=namespace).get("jobName", "-")))
+    return str(status(server, name, namespace=namespace)["jobName"])
+
+
+async def test_a_run_is_worked_from_its_manifest_to_its_end(server: FakeApiServer, start: Start) -> None:
+    replica = await start()
+    await until(lambda: replica.leads)
+    server.objects.create(coderun())
+    job = await started(server)
+    assert server.objects.get("persistentvolumeclaims", "default", "workspace-shop-rex")
+    assert [one["metadata"]["name"] for one in server.objects.all("secrets", "default")] == [f"{job}-token"]
+    add_pod(server, job, running_pod())
+    await until(lambda: status(server).get("phase") == "Running")
+    report = {"phase": "Succeeded", "outcome": {"exitCode": 0, "terminalReason": "Completed", "summary": "done"}}
+    server.objects.set_status("pods", "default", f"{job}-pod", ended_pod(report))
+    await until(lambda: status(server).get("workCompleted"))
+    assert (status(server)["phase"], status(server)["result"]["summary"]) == ("Succeeded", "done")
+    assert replica.hostings.tokens.revoked == ["run-1"]
+    await until(lambda: any(event["reason"] == "Completed" for event in server.objects.all("events", "default")))
+
+
+async def test_a_run_takes_few_writes_and_passes(server: FakeApiServer, start: Start) -> None:
+    replica = await start()
+    await until(lambda: replica.leads)
+    server.audit.clear()
+    server.objects.create(coderun())
+    job = await started(server)
+    add_pod(server, job, running_pod())
+    await until(lambda: status(server).get("phase") == "Running")
+    writes = [
+        f"{entry.verb} {entry.resource} {entry.subresource}".strip()
+        for entry in server.audit.writes()
+        if entry.resource not in {"leases", "events"}
+    ]
+    assert len(writes) <= 7, writes
+    world = replica.controller.worlds[0]
+    assert world.controller is not None
+    assert world.controller.reconciles <= 20
+
+
+@pytest.mark.lesson(29)
+async def test_another_replica_takes_over_and_the_run_goes_on(server: FakeApiServer, start: Start) -> None:
+    one = await start("one")
+    await until(lambda: one.leads)
+    server.objects.create(coderun())
+    job = await started(server)
+    two = await start("two")
+    await until(lambda: two.controller.is_ready)
+    assert not two.leads
+    await one.stop()
+    await until(lambda: two.leads)
+    add_pod(server, job, running_pod())
+    await until(lambda: status(server).get("phase") == "Running")
+    assert len(server.objects.all(JOBS, "default")) == 1
+    assert status(server)["attempt"] == 1
+
+
+@pytest.mark.lesson(29, 31)
+async def test_a_leader_cut_off_from_its_lease_writes_nothing_after_the_other_has_begun(
+    server: FakeApiServer, start: Start
+) -> None:
+    one = await start("one")
+    await until(lambda: one.leads)
+    one.controller.election.gate.shut()  # what happens to it when it cannot renew
+    server.faults.add(Fault(kind=FaultKind.ERROR, verb="update", path="leases/coderun-controller", status=503, count=1_000_000))
+    server.objects.create(coderun())
+    await until(lambda: not one.controller.worlds)
+    assert not server.objects.all(JOBS, "default")
+    assert not status(server)
+
+
+async def test_namespaces_do_not_touch_each_other(server: FakeApiServer, start: Start) -> None:
+    server.objects.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "other"}})
+    replica = await start(namespaces=("default", "other"))
+    await until(lambda: replica.leads)
+    for namespace in ("default", "other"):
+        server.objects.create(coderun(namespace=namespace))
+    jobs = {namespace: await started(server, namespace=namespace) for namespace in ("default", "other")}
+    assert jobs["default"] == jobs["other"]
+    server.objects.delete(RUNS, "other", "run-1")
+    await until(lambda: not server.objects.all(JOBS, "other"))
+    add_pod(server, jobs["default"], running_pod())
+    await until(lambda: status(server).get("phase") == "Running")
+
+
+async def test_a_namespace_that_may_not_be_read_does_not_keep_the_others_from_work(server: FakeApiServer, start: Start) -> None:
+    server.objects.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "closed"}})
+    everything = frozenset({"*"})
+    token = server.token(
+        "controller", Rule(verbs=everything, groups=everything, resources=everything, namespaces=frozenset({"default"}))
+    )
+    replica = await start(namespaces=("closed", "default"), token=token)
+    await until(lambda: any(world.namespace == "default" and world.is_working for world in replica.controller.worlds))
+    server.objects.create(coderun())
+    await started(server)
+    assert not replica.controller.is_ready
+
+
+async def test_when_keys_are_replaced_all_begins_anew_with_the_new_ones(server: FakeApiServer, start: Start) -> None:
+    replica = await start()
+    await until(lambda: replica.leads)
+    replica.hostings.version = 2
+    await until(lambda: replica.hostings.made == 2 and replica.leads)
+    assert replica.hostings.closed == 1
+    server.objects.create(coderun())
+    await started(server)
+
+
+async def test_a_docsrun_is_told_that_nobody_works_on_it_yet(server: FakeApiServer, start: Start) -> None:
+    replica = await start()
+    server.objects.create(
+        {
+            "apiVersion": "agents.platform/v1",
+            "kind": "DocsRun",
+            "metadata": {"name": "docs", "namespace": "default"},
+            "spec": {"repositoryUrl": "acme/shop", "workingDirectory": ".", "sourceBranch": "main"},
+        }
+    )
+    await until(lambda: (server.objects.get(DOCS, "default", "docs") or {}).get("status", {}).get("conditions"))
+    found = server.objects.get(DOCS, "default", "docs")
+    assert found is not None
+    (condition,) = found["status"]["conditions"]
+    assert (condition["type"], condition["status"], condition["reason"]) == ("Accepted", "False", "NotSupportedYet")
+    await until(lambda: replica.leads)
+    writes = [entry for entry in server.audit.writes() if entry.resource == "docsruns"]
+    assert len(writes) == 1
+
+
+async def test_a_play_without_its_forge_waits_for_a_person_and_says_why(server: FakeApiServer, start: Start) -> None:
+    await start()
+    server.objects.create(
+        {
+            "apiVersion": "agents.platform/v1",
+            "kind": "Play",
+            "metadata": {"name": "play-7", "namespace": "default"},
+            "spec": {"taskId": 7, "repositoryUrl": "acme/shop"},
+        }
+    )
+    await until(lambda: (server.objects.get(PLAYS, "default", "play-7") or {}).get("status", {}).get("waiting"))
+    found = server.objects.get(PLAYS, "default", "play-7")
+    assert found is not None
+    assert "there is no forge here" in found["status"]["waiting"]["message"]
+
+
+# --- deliveries
+
+
+def play_of(repository: str, namespace: str = "default") -> dict[str, Any]:
+    return {
+        "apiVersion": "agents.platform/v1",
+        "kind": "Play",
+        "metadata": {"name": "play-7", "namespace": namespace},
+        "spec": {"taskId": 7, "repositoryUrl": repository},
+    }
+
+
+async def test_any_replica_takes_a_delivery_in_and_the_leader_acts_on_it(server: FakeApiServer, start: Start) -> None:
+    server.objects.create(play_of("https://forge.example/acme/shop"))
+    leader = await start("one")
+    await until(lambda: leader.leads)
+    standby = await start("two")
+    await until(lambda: standby.controller.is_ready)
+    assert not standby.leads
+    came = msgspec.structs.replace(
+        delivery("github-1"), repository="forge.example/acme/shop", hints=(Hint(number=3, tasks=frozenset({7})),)
+    )
+    assert await standby.controller.inbox.put_deliveries([came]) == 1
+    assert await leader.controller.inbox.put_deliveries([came]) == 0
+    await until(lambda: [one.get("status", {}).get("state") for one in server.objects.all(DELIVERIES, "default")] == ["moved"])
+
+
+async def test_a_delivery_of_a_repository_that_nobody_plays_is_counted_and_not_stored(
+    server: FakeApiServer, start: Start
+) -> None:
+    replica = await start()
+    await until(lambda: replica.controller.is_ready)
+    assert await replica.controller.inbox.put_deliveries([delivery("github-1")]) == 0
+    assert server.objects.all(DELIVERIES, "default") == []
+    assert b'coderun_deliveries_total{namespace="",state="unplayed"} 1.0' in replica.metrics.render()
+
+
+async def test_a_delivery_reaches_each_namespace_that_plays_its_repository(server: FakeApiServer, start: Start) -> None:
+    for namespace in ("one", "two", "three"):
+        server.objects.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
+    for namespace in ("one", "three"):
+        server.objects.create(play_of("git@forge.example:Acme/shop.git", namespace))
+    replica = await start(namespaces=("one", "two", "three"))
+    await until(lambda: replica.controller.is_ready)
+    came = msgspec.structs.replace(delivery("github-1"), repository="forge.example/acme/shop")
+    assert await replica.controller.inbox.put_deliveries([came]) == 2
+    assert [len(server.objects.all(DELIVERIES, namespace)) for namespace in ("one", "two", "three")] == [1, 0, 1]
+
+
+async def test_before_it_is_known_what_is_played_a_delivery_is_not_taken(server: FakeApiServer, start: Start) -> None:
+    server.faults.add(Fault(kind=FaultKind.ERROR, verb="list", path="plays", status=503, count=1_000_000))
+    replica = await start()
+    with pytest.raises(ClusterUnavailableError, match="not known yet"):
+        await replica.controller.inbox.put_deliveries([delivery("github-1")])
+
+
+# --- what would be done
+
+
+async def test_a_rehearsal_says_what_would_be_done_and_writes_nothing(
+    server: FakeApiServer, configuration: Configuration, tmp_path: Path
+) -> None:
+    server.objects.create(coderun())
+    server.objects.create(play_of("acme/shop"))
+    server.audit.clear()
+    async with api_of(server, tmp_path) as api:
+        lines = await rehearse(api, "default", configuration=configuration, hosting=TestHostings().make(), clock=now)
+    assert "write the status of CodeRun run-1: Pending (Starting) its job is about to start" in lines
+    assert any(line.startswith("write the status of Play play-7: ") and "there is no forge here" in line for line in lines)
+    assert server.audit.writes() == []
+    assert not status(server)
+
+
+def test_the_configuration_of_one_machine_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "coderun.yaml"
+    file.write_text("forge: {type: github}\n")
+    with pytest.raises(ConfigError, match=r"coderun.yaml.*'cluster' is missing"):
+        read_cluster_configuration(file, None)
