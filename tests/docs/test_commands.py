@@ -90,6 +90,7 @@ ELSEWHERE = {
 }
 HOLDING = {("README.md", "What goes on, and why")}
 CHECKED_ELSEWHERE = {
+    "docs/github.md": "tests/docs/test_github_page.py",
     "docs/handlebars.md": "tests/docs/test_handlebars_docs.py",
     "docs/kubernetes.md": "tests/cluster/test_kubernetes_page.py",
 }
