@@ -49,6 +49,7 @@ class Kind(NamedTuple):
 
 _AGE = Column("Age", ".metadata.creationTimestamp", "date")
 _REPOSITORY = Column("Repository", ".spec.repositoryUrl", priority=1)
+_ACCEPTED = Column("Accepted", '.status.conditions[?(@.type=="Accepted")].reason')
 _MESSAGE = Column("Message", ".status.message", priority=1)
 
 KINDS: Final = (
@@ -70,6 +71,7 @@ KINDS: Final = (
             Column("PR", ".status.pullRequestUrl", priority=1),
             Column("Cost", ".status.usage.costUsd", "number", priority=1),
             _REPOSITORY,
+            _ACCEPTED._replace(priority=1),
             _MESSAGE,
             _AGE,
         ),
@@ -90,6 +92,7 @@ KINDS: Final = (
             Column("PR", ".status.pullRequest.number", "integer"),
             Column("Waiting", ".status.waiting.reason"),
             _REPOSITORY,
+            _ACCEPTED._replace(priority=1),
             Column("Moves", ".status.waiting.wouldMove", priority=1),
             _MESSAGE,
             _AGE,
@@ -105,7 +108,7 @@ KINDS: Final = (
         columns=(
             _REPOSITORY._replace(priority=0),
             Column("Phase", ".status.phase"),
-            Column("Accepted", '.status.conditions[?(@.type=="Accepted")].reason'),
+            _ACCEPTED,
             _MESSAGE,
             _AGE,
         ),
