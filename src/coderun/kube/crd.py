@@ -21,6 +21,21 @@ CATEGORY: Final = "agents"
 """`kubectl get agents` lists every kind of the group."""
 
 
+_LIMITS: Final = frozenset(
+    {
+        "minimum",
+        "maximum",
+        "minLength",
+        "maxLength",
+        "pattern",
+        "minItems",
+        "maxItems",
+        "maxProperties",
+        "x-kubernetes-validations",
+    }
+)
+
+
 class Column(NamedTuple):
     """A column of `kubectl get`; those of priority 1 are shown by `-o wide` only."""
 
@@ -173,9 +188,20 @@ def _root(kind: Kind) -> Schema:
             "kind": {"type": "string"},
             "metadata": {"type": "object"},
             "spec": schema_of(kind.spec, FIELDS),
-            "status": schema_of(kind.status, FIELDS),
+            "status": _without_limits(schema_of(kind.status, FIELDS)),
         },
     }
+
+
+def _without_limits(schema: Schema) -> Schema:
+    """A schema that refuses nothing but wrong types and unknown words."""
+    made = {key: value for key, value in schema.items() if key not in _LIMITS}
+    if "properties" in made:
+        made["properties"] = {name: _without_limits(field) for name, field in made["properties"].items()}
+    for inside in ("items", "additionalProperties"):
+        if inside in made:
+            made[inside] = _without_limits(made[inside])
+    return made
 
 
 def _column(column: Column) -> dict[str, Any]:
