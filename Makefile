@@ -6,7 +6,7 @@ PYTEST := $(BIN)/python -m pytest
 RUN_STAMP := $(VENV)/.run-ready
 DEV_STAMP := $(VENV)/.dev-ready
 
-.PHONY: help demo test test-fast test-crash test-cluster lint format chart bench lock wheel clean
+.PHONY: help demo demo-github test test-fast test-crash test-cluster lint format chart bench lock wheel clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -21,6 +21,9 @@ $(DEV_STAMP): requirements/dev.lock pyproject.toml tools/setup.sh
 
 demo: $(RUN_STAMP) ## Show the main job end to end: three tasks, three agents, a review and a push that send work back
 	@$(BIN)/coderun demo
+
+demo-github: $(RUN_STAMP) ## Show it on a fake GitHub: lost webhooks, ended tokens, rate limits, a killed controller, and all tasks merge
+	@$(BIN)/python -m tests.demo_github
 
 test: $(DEV_STAMP) ## Run every tier of tests this machine can carry, and list those it could not
 	@$(MAKE) --no-print-directory lint

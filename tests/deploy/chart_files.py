@@ -1,4 +1,4 @@
-"""What of the chart is made from the code: the definitions it brings, and the schema of its values.
+"""What is made from the code: the definitions that the chart brings, the schema of its values, and the page about fields.
 
 `make chart` writes these files (`python -m tests.deploy.chart_files`); a test compares them with what would be written.
 """
@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import msgspec
 from tests.deploy.chart_dashboard import dashboard
+from tests.deploy.fields_page import PAGE, page
 
 from coderun.kube.crd import definitions
 from coderun.model.cluster import ClusterConfig, ObjectName, Quantity, WorkspaceSettings
@@ -186,6 +187,7 @@ def files() -> Iterator[tuple[Path, str]]:
     """Every file that is made, and what it holds."""
     for made in definitions():
         yield CHART / "files" / "crds" / f"{made['metadata']['name']}.yaml", dump(made)
+    yield PAGE, page()
     yield CHART / "files" / "dashboard.json", msgspec.json.format(msgspec.json.encode(dashboard()), indent=1).decode() + "\n"
     schema = msgspec.json.format(msgspec.json.encode(values_schema()), indent=2).decode()
     yield CHART / "values.schema.json", schema + "\n"

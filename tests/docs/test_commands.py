@@ -89,7 +89,10 @@ ELSEWHERE = {
     "pipx install .": "tests/wheel/test_wheel.py::test_the_wheel_installed_alone_plays_the_demo_from_an_empty_folder",
 }
 HOLDING = {("README.md", "What goes on, and why")}
-CHECKED_ELSEWHERE = {"docs/handlebars.md": "tests/docs/test_handlebars_docs.py"}
+CHECKED_ELSEWHERE = {
+    "docs/handlebars.md": "tests/docs/test_handlebars_docs.py",
+    "docs/kubernetes.md": "tests/cluster/test_kubernetes_page.py",
+}
 
 
 class World:

@@ -99,6 +99,7 @@ def assemble(
         tasks=parts.tasks,
         lookout=parts.lookout,
         repair=parts.repair,
+        moved=parts.moved,
         talk=_talk(configuration, parts, store, clock),
         keep_deliveries_days=limits.keep_events_days if keep_deliveries_days is None else keep_deliveries_days,
         wakes=wakes,

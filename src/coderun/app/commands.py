@@ -1,9 +1,8 @@
 """Are the programs there that the agents run as? Asked before anything is created, so that nothing fails an hour later."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from coderun.app.local import LocalSystem
 from coderun.model.coderun import CliType
 from coderun.model.errors import ConfigError
 from coderun.model.roster import Agent
@@ -16,13 +15,12 @@ INSTALL: Mapping[str, str] = {
 PLAYABLE = {CliType.CLAUDE.value, CliType.COMMAND.value}
 
 
-def check_agents(system: LocalSystem, *, only: Agent | None = None) -> None:
-    """Refuse to start when an agent that the pipeline needs has no program on this machine.
+def check_agents(agents: Iterable[Agent], *, path: str) -> None:
+    """Refuse to start when one of these agents has no program on this machine; `path` is where programs are looked for.
 
     Raises:
         ConfigError: says what was looked for, how to install it, and how to name any other program.
     """
-    agents = [only] if only is not None else system.pipeline_agents()
     for agent in agents:
         kind = agent.cli.cli_type
         if kind not in PLAYABLE:
@@ -32,7 +30,7 @@ def check_agents(system: LocalSystem, *, only: Agent | None = None) -> None:
                 "set its `cli` in coderun.yaml, or name any program with --agent-command"
             )
         program = _program(agent)
-        if shutil.which(program, path=system.environment.get("PATH", "")) is None:
+        if shutil.which(program, path=path) is None:
             how = INSTALL.get(kind)
             hint = f" Install it ({how})," if how else ""
             raise ConfigError(

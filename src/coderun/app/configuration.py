@@ -86,6 +86,13 @@ def read_cluster_configuration(file: Path, templates: Path | None) -> Configurat
     )
 
 
+def packaged_configuration() -> Configuration:
+    """All at its default: what holds where nobody has written anything."""
+    config, roster = Config(), packaged_roster()
+    pipeline = _read_pipeline(Path(), config, roster)
+    return Configuration(config=config, roster=roster, pipeline=pipeline)
+
+
 def run_settings(configuration: Configuration, forge: ForgeRef, *, poll: float = 1.0) -> RunSettings:
     """What the configuration says about runs, for `plan`; `forge` is where their pull requests are, `poll` as in `Limits`."""
     config = configuration.config

@@ -16,6 +16,7 @@ import msgspec
 import structlog
 
 from coderun.app.together import together
+from coderun.events.github import moves_installation
 from coderun.events.hints import hints_of
 from coderun.events.outcome import outcome_of
 from coderun.model.coderun import CodeRun
@@ -135,6 +136,10 @@ class TaskList(Protocol):
         ...
 
 
+def nothing_moved() -> None:
+    """Who forgets what is known of a forge's repositories where nothing is remembered."""
+
+
 def _nobody(_text: str) -> None:
     """Who is told of trouble where nobody wants to know."""
 
@@ -160,6 +165,7 @@ class Controller:
         tasks: TaskList | None = None,
         lookout: Lookout | None = None,
         repair: Repair | None = None,
+        moved: Callable[[], None] = nothing_moved,
         talk: Talk | None = None,
         keep_deliveries_days: float = DELIVERY_DAYS,
         clock: Callable[[], datetime],
@@ -181,6 +187,7 @@ class Controller:
         if talk is not None:
             self._reconcilers[Kind.TALK] = talk.reconcile
         self._repair = repair
+        self._moved = moved
         self._keep_deliveries = timedelta(days=keep_deliveries_days)
         self._view = view
         self._source = source
@@ -342,10 +349,20 @@ class Controller:
         plays: set[str] = set()
         for hint in hints:
             plays |= self.hint(delivery.repository, hint)
+        if moves_installation(delivery):
+            plays |= self._look_anew(delivery.repository)
         outcome = outcome_of(delivery, hints, plays, is_played=self._view.is_played(delivery.repository))
         state = DeliveryState.MOVED if plays else DeliveryState.IGNORED
         self._metrics.delivery(state.value)
         return Settlement(id=delivery.id, state=state, outcome=outcome)
+
+    def _look_anew(self, repository: str) -> set[str]:
+        """Repositories or installations may be others than before: look at all plays that this may concern; their names."""
+        self._moved()
+        plays = {play.name for play in self._view.open_plays(repository or None)}
+        for play in plays:
+            self._queue.add(Key(Kind.PLAY, play))
+        return plays
 
     # -- work --------------------------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from coderun.app.controller import Controller
 from coderun.app.local import LocalSystem
+from coderun.app.system import System
 from coderun.app.together import together
 from coderun.model.coderun import CodeRun
 from coderun.model.errors import NotFoundError
@@ -46,6 +47,16 @@ async def as_controller(system: LocalSystem) -> AsyncIterator[Control]:
             keeper.cancel()
 
 
+@contextlib.asynccontextmanager
+async def looked_after(system: System) -> AsyncIterator[Control | None]:
+    """See to it that somebody controls: this process where agents run here; None where a cluster does."""
+    if not isinstance(system, LocalSystem):
+        yield None
+        return
+    async with as_controller(system) as control:
+        yield control
+
+
 async def _keep_controlling(system: LocalSystem, control: Control) -> None:
     while True:
         control.is_taken = not system.take_control()
@@ -60,7 +71,7 @@ async def _keep_controlling(system: LocalSystem, control: Control) -> None:
 
 
 async def follow_plays(
-    system: LocalSystem,
+    system: System,
     names: Sequence[str],
     show: Callable[[Sequence[Play], datetime], None],
     *,
@@ -104,7 +115,7 @@ def _is_believable(play: Play, control: Control | None) -> bool:
     return play.is_finished or control is None or control.has_looked_at(play.name)
 
 
-async def _wait_for_people(system: LocalSystem, plays: Sequence[Play], control: Control | None) -> bool:
+async def _wait_for_people(system: System, plays: Sequence[Play], control: Control | None) -> bool:
     """Whether only people can move these. Where all of them are behind others, it is the others that count."""
     if _only_people(plays):
         return True
@@ -132,14 +143,14 @@ def _is_behind(play: Play) -> bool:
     return play.status.phase is PlayPhase.PENDING and waiting is not None and waiting.kind in {"slot", "dependency"}
 
 
-async def _get(system: LocalSystem, name: str) -> Play:
+async def _get(system: System, name: str) -> Play:
     play = await system.store.get(Play, name)
     if play is None:
         raise NotFoundError(f"play {name} is gone")
     return play
 
 
-async def follow_run(system: LocalSystem, name: str) -> CodeRun:
+async def follow_run(system: System, name: str) -> CodeRun:
     """Wait until a run has ended. Raises `NotFoundError` when it is gone."""
     changes = system.store.watch()
     while True:

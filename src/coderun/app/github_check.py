@@ -275,9 +275,8 @@ def _judge_deliveries(one: AppSight, place: GitHubPlace, now: datetime) -> Findi
     if last.status_code == _UNAUTHORIZED:
         advice = f"the secrets differ: set the webhookSecret of {one.wanted.agent.name}.json there as Webhook secret"
         return Finding(name=name, state=State.ERROR, found=found, advice=advice, link=_settings(place, one, part=""))
-    state = State.WARNING if newest.has_arrived else State.ERROR
     advice = "see that the address leads to `coderun up`; what was missed is found by the deliveries log and by polling"
-    return Finding(name=name, state=state, found=found, advice=advice, link=_settings(place, one, part="advanced"))
+    return Finding(name=name, state=State.WARNING, found=found, advice=advice, link=_settings(place, one, part="advanced"))
 
 
 def _judge_ping(answers: str, carrier: AppSight) -> Finding:
@@ -286,7 +285,7 @@ def _judge_ping(answers: str, carrier: AppSight) -> Finding:
         return _ok("webhook door", f"{url} takes what is signed with our secret")
     return Finding(
         name="webhook door",
-        state=State.ERROR,
+        state=State.ERROR if f" {_UNAUTHORIZED}: " in answers else State.WARNING,
         found=f"{url} did not take a signed ping: {printable(answers, 300)}",
         advice="start `coderun up` with its webhook door, and lead the address to it",
     )

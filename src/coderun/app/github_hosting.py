@@ -135,6 +135,7 @@ class GitHubHosting:
             ),
             poll=min(settings.poll_seconds, SLOWEST_RUN),
             tells=True,
+            moved=self._all_accounts().forget,
         )
 
     async def close(self) -> None:

@@ -1,10 +1,11 @@
 """Where the pull requests of a system are, as the assembly needs it: one hosting for each `forge.type` of `coderun.yaml`."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
 
-from coderun.app.controller import CheckRunner, EventSource, Lookout, Repair, TaskList
+from coderun.app.controller import CheckRunner, EventSource, Lookout, Repair, TaskList, nothing_moved
 from coderun.forge.protocol import Forge, Forges
 from coderun.model.roster import Roster
 from coderun.plan.order import ForgeRef
@@ -24,6 +25,7 @@ class ForgeParts(msgspec.Struct, frozen=True, kw_only=True):
         tasks: Who writes back what is done, None where nobody does.
         lookout: Who looks at the forge unasked, None where its events cannot be lost.
         tells: Whether people look at the pull requests there, so that it is worth telling on them how plays go.
+        moved: Called when repositories or installations may be others than before, so that they are found anew.
         repair: Who finds deliveries that were lost on the way, None where none can be.
     """
 
@@ -37,6 +39,7 @@ class ForgeParts(msgspec.Struct, frozen=True, kw_only=True):
     tasks: TaskList | None = None
     lookout: Lookout | None = None
     repair: Repair | None = None
+    moved: Callable[[], None] = nothing_moved
     tells: bool = False
 
 

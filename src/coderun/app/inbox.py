@@ -4,7 +4,7 @@ Over the store's inbox; what a delivery means is `events`' to say. Bodies are ot
 """
 
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -13,6 +13,7 @@ import msgspec
 from coderun.events.hints import hints_of
 from coderun.model.deliveries import Delivery, DeliveryState
 from coderun.model.errors import NotFoundError
+from coderun.model.play import Play
 from coderun.model.text import did_you_mean, printable
 from coderun.store.protocol import Inbox
 
@@ -45,8 +46,16 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+class Since(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What a play decided after a delivery that was a hint for it; "" for nothing yet."""
+
+    play: str
+    decided: str
+    at: datetime | None = None
+
+
 class Told(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """A delivery as `coderun events` shows it; `body` only where one delivery is shown."""
+    """A delivery as `coderun events` shows it; `since` and `body` only where one delivery is shown."""
 
     name: str
     event: str
@@ -60,6 +69,7 @@ class Told(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     head_sha: str
     actor: str
     remarks: tuple[str, ...]
+    since: tuple[Since, ...] = ()
     body: object | None = None
 
 
@@ -68,8 +78,8 @@ def names_play(outcome: str, play: str) -> bool:
     return re.search(rf"(?<![\w-]){re.escape(play)}(?![\w-])", outcome) is not None
 
 
-def told(delivery: Delivery, *, with_body: bool = False) -> Told:
-    """What there is to say of a delivery."""
+def told(delivery: Delivery, *, with_body: bool = False, plays: Iterable[Play] = ()) -> Told:
+    """What there is to say of a delivery; with what `plays` decided since."""
     hints = hints_of(delivery)
     return Told(
         name=delivery.id,
@@ -84,6 +94,7 @@ def told(delivery: Delivery, *, with_body: bool = False) -> Told:
         head_sha=next((hint.head_sha for hint in hints if hint.head_sha), ""),
         actor=next((hint.actor for hint in hints if hint.actor), ""),
         remarks=tuple(dict.fromkeys(remark for hint in hints for remark in hint.remarks)),
+        since=tuple(decided_since(delivery, plays)),
         body=_body_of(delivery) if with_body else None,
     )
 
@@ -93,6 +104,18 @@ def _body_of(delivery: Delivery) -> object:
         return msgspec.json.decode(delivery.body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return delivery.body.decode("utf-8", "replace")
+
+
+def decided_since(delivery: Delivery, plays: Iterable[Play]) -> list[Since]:
+    """The first decision of each play that a delivery was a hint for, from the moment it was received."""
+    found = []
+    for play in plays:
+        if names_play(delivery.outcome, play.name):
+            entries = (entry for entry in play.status.history if entry.at >= delivery.received_at)
+            first = next(entries, None)
+            said = f"{first.reason}: {first.message}" if first is not None else ""
+            found.append(Since(play=play.name, decided=said, at=first.at if first is not None else None))
+    return found
 
 
 async def list_deliveries(inbox: Inbox, wanted: Wanted, *, limit: int) -> list[Delivery]:

@@ -15,6 +15,7 @@ import msgspec
 
 from coderun.agent.environment import LOGIN_VARIABLES, NETWORK_VARIABLES
 from coderun.app.assembly import assemble, pipelines_of, roster_of
+from coderun.app.commands import check_agents
 from coderun.app.configuration import Configuration, read_configuration
 from coderun.app.controller import Controller
 from coderun.app.github_keys import read_credentials
@@ -79,6 +80,9 @@ def _nobody(_text: str) -> None:
 class LocalSystem:
     """Everything of one repository. Made by `open_local`. Whoever sets `tell` hears of what goes wrong and is tried again."""
 
+    runs_here = True
+    advice = "`coderun up` carries it out"
+
     def __init__(
         self,
         *,
@@ -136,6 +140,19 @@ class LocalSystem:
         roles = [stage.role for stage in self.configuration.pipeline.stages if stage.role]
         found = (self.configuration.config.agent_in_role(role, self.configuration.roster) for role in dict.fromkeys(roles))
         return list({agent.name: agent for agent in found if agent is not None}.values())
+
+    async def controller(self) -> str:
+        """Who looks after the plays, "" where nobody does."""
+        holder = self.lock.holder()
+        return "" if holder is None else str(holder)
+
+    def logs(self, job: str, *, follow: bool = False) -> AsyncIterator[bytes]:
+        """A job's output so far, and with `follow` what comes until it ends."""
+        return self.runtime.logs(job, follow=follow)
+
+    def check_agents(self, *, only: Agent | None = None) -> None:
+        """Refuse to start where a program of the pipeline's agents, or of one of them, is missing. Raises `ConfigError`."""
+        check_agents([only] if only is not None else self.pipeline_agents(), path=self.environment.get("PATH", ""))
 
     def take_control(self) -> bool:
         """Become the controller of this state folder; False where somebody else is."""

@@ -6,8 +6,6 @@ from pathlib import Path
 
 import msgspec
 
-from coderun.app.commands import check_agents
-from coderun.app.local import LocalSystem
 from coderun.app.submit import (
     PlayOptions,
     Submitted,
@@ -17,6 +15,7 @@ from coderun.app.submit import (
     make_play,
     submit,
 )
+from coderun.app.system import Workplace
 from coderun.app.tasks import read_tasks, task_from_argument, with_files
 from coderun.model.coderun import Budget, CliConfig, CliType, CodeRun, CodeRunSpec, PullRequestRef
 from coderun.model.errors import AlreadyExistsError, ConfigError, NotFoundError
@@ -24,7 +23,7 @@ from coderun.model.gates import Gate, GateKind
 from coderun.model.meta import ObjectMeta
 from coderun.model.names import LABEL_AGENT, LABEL_SERVICE, LABEL_STAGE, LABEL_TASK, shorten
 from coderun.model.play import Play
-from coderun.model.pulls import PullState
+from coderun.model.pulls import PullRequest, PullState
 from coderun.model.roster import Agent
 from coderun.model.task import Task, find_task, order_tasks, parse_task_list, waiting_for
 
@@ -45,7 +44,7 @@ class PlayRequest(msgspec.Struct, frozen=True, kw_only=True):
     ignore_dependencies: bool = False
 
 
-async def request_plays(system: LocalSystem, request: PlayRequest) -> list[Submitted]:
+async def request_plays(system: Workplace, request: PlayRequest) -> list[Submitted]:
     """Create the Plays that are asked for.
 
     Raises:
@@ -53,10 +52,10 @@ async def request_plays(system: LocalSystem, request: PlayRequest) -> list[Submi
     """
     _check_request(request)
     done, under_way = await _known(system)
-    cli = command_cli(request.agent_command, cwd=system.cwd, path=system.environment.get("PATH", ""))
+    cli = _command_cli(system, request.agent_command)
     options = _options(system, request, cli)
     if cli is None:
-        check_agents(system)
+        system.check_agents()
     wishes = Wishes(auto_merge=request.auto_merge, max_iterations=request.max_iterations, cli_config=cli)
     if request.text:
         return await submit(system.store, [make_play(await _own_task(system, request.text), options, {}, done)], wishes)
@@ -80,7 +79,7 @@ async def request_plays(system: LocalSystem, request: PlayRequest) -> list[Submi
     return await submit(system.store, plays, wishes)
 
 
-async def request_run(system: LocalSystem, *, agent: str, task: int | None, text: str, agent_command: str) -> str:
+async def request_run(system: Workplace, *, agent: str, task: int | None, text: str, agent_command: str) -> str:
     """Create one CodeRun outside a play; its name.
 
     Raises:
@@ -92,9 +91,9 @@ async def request_run(system: LocalSystem, *, agent: str, task: int | None, text
         raise ConfigError(f"there is no agent {agent!r} in the roster (known: {', '.join(sorted(roster.agents))})")
     if (task is None) == (not text):
         raise ConfigError("say what to run: either --task N, or a Markdown file or a sentence")
-    cli = command_cli(agent_command, cwd=system.cwd, path=system.environment.get("PATH", ""))
+    cli = _command_cli(system, agent_command)
     if cli is None:
-        check_agents(system, only=chosen)
+        system.check_agents(only=chosen)
     if task is not None:
         wanted = with_files(
             system.repository,
@@ -117,17 +116,29 @@ def command_cli(agent_command: str, *, cwd: Path, path: str) -> CliConfig | None
     """
     if not agent_command:
         return None
+    words = _words(agent_command)
+    found = [str(cwd / word) if _is_file_here(cwd, word) and (at or "/" in word) else word for at, word in enumerate(words)]
+    if shutil.which(found[0], path=path) is None:
+        where = f"{found[0]} is not there, or may not be executed" if "/" in found[0] else f"{found[0]!r} is not on the PATH"
+        raise ConfigError(f"--agent-command: {where}; name a program that can be run (see docs/agents.md)")
+    return CliConfig(cli_type=CliType.COMMAND.value, settings={"command": found})
+
+
+def _command_cli(system: Workplace, agent_command: str) -> CliConfig | None:
+    if system.runs_here or not agent_command:
+        return command_cli(agent_command, cwd=system.cwd, path=system.environment.get("PATH", ""))
+    # It is a program of the agent's image, and its words mean files there.
+    return CliConfig(cli_type=CliType.COMMAND.value, settings={"command": _words(agent_command)})
+
+
+def _words(agent_command: str) -> list[str]:
     try:
         words = shlex.split(agent_command)
     except ValueError as error:
         raise ConfigError(f"--agent-command {agent_command!r} cannot be split into words: {error}") from error
     if not words:
         raise ConfigError("--agent-command is empty; name a program and its arguments")
-    found = [str(cwd / word) if _is_file_here(cwd, word) and (at or "/" in word) else word for at, word in enumerate(words)]
-    if shutil.which(found[0], path=path) is None:
-        where = f"{found[0]} is not there, or may not be executed" if "/" in found[0] else f"{found[0]!r} is not on the PATH"
-        raise ConfigError(f"--agent-command: {where}; name a program that can be run (see docs/agents.md)")
-    return CliConfig(cli_type=CliType.COMMAND.value, settings={"command": found})
+    return words
 
 
 def _is_file_here(cwd: Path, word: str) -> bool:
@@ -157,7 +168,7 @@ def _check_request(request: PlayRequest) -> None:
         raise ConfigError(f"{' and '.join(said)} exclude each other; give one of them")
 
 
-def _options(system: LocalSystem, request: PlayRequest, cli: CliConfig | None) -> PlayOptions:
+def _options(system: Workplace, request: PlayRequest, cli: CliConfig | None) -> PlayOptions:
     config = system.configuration.config
     merging = config.play.auto_merge if request.auto_merge is None else request.auto_merge
     budgets = config.budgets
@@ -176,12 +187,12 @@ def _options(system: LocalSystem, request: PlayRequest, cli: CliConfig | None) -
     )
 
 
-def _read(system: LocalSystem) -> list[Task]:
+def _read(system: Workplace) -> list[Task]:
     settings = system.configuration.config.tasks
     return read_tasks(system.repository, file=settings.file or None, tag=settings.tag or None)
 
 
-async def _known(system: LocalSystem) -> tuple[frozenset[int], frozenset[int]]:
+async def _known(system: Workplace) -> tuple[frozenset[int], frozenset[int]]:
     """Task ids that are done (in the store, or derived from merged pull requests), and those under way."""
     plays = await system.store.find(Play)
     done = {play.spec.task_id for play in plays if play.is_finished and play.status.phase.value == "Succeeded"}
@@ -190,7 +201,7 @@ async def _known(system: LocalSystem) -> tuple[frozenset[int], frozenset[int]]:
     return frozenset(done - under_way), frozenset(under_way)
 
 
-async def _own_task(system: LocalSystem, text: str) -> Task:
+async def _own_task(system: Workplace, text: str) -> Task:
     """A task of a text of its own; the same text has the same number every time."""
     task = task_from_argument(text, cwd=system.cwd, task_id=FIRST_OWN_ID)
     plays = await system.store.find(Play)
@@ -199,12 +210,14 @@ async def _own_task(system: LocalSystem, text: str) -> Task:
     return task_from_argument(text, cwd=system.cwd, task_id=same or max(FIRST_OWN_ID, highest + 1))
 
 
-async def _create_run(system: LocalSystem, agent: Agent, task: Task, cli: CliConfig | None) -> str:
+async def _create_run(system: Workplace, agent: Agent, task: Task, cli: CliConfig | None) -> str:
     stage = next((s for s in system.configuration.pipeline.stages if s.role and s.role == agent.role), None)
     evidence = tuple(g for g in stage.asked if g.kind is not GateKind.MERGED) if stage else (Gate(kind=GateKind.RUN),)
-    forge = await system.hosting.open()
-    pulls = [p for p in await forge.find_pull_requests(task.id) if p.state is PullState.OPEN]
     needs_pull = any(gate.kind in {GateKind.LABEL, GateKind.REVIEW, GateKind.CHECKS} for gate in evidence)
+    pulls: list[PullRequest] = []
+    if needs_pull or system.runs_here:
+        forge = await system.hosting.open()
+        pulls = [p for p in await forge.find_pull_requests(task.id) if p.state is PullState.OPEN]
     if needs_pull and not pulls:
         raise NotFoundError(f"agent {agent.name} works on a pull request, and none of task {task.id} is open")
     ref = PullRequestRef(number=pulls[0].number, url=pulls[0].url, head_sha=pulls[0].head_sha) if pulls else None

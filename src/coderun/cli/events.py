@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from coderun.cli.terminal import Output, OutputOption, RepoOption, clock_text, plain, safe, say, show, to_text, with_local
+from coderun.cli.terminal import Output, OutputOption, RepoOption, clock_text, plain, safe, say, show, to_text, with_system
 
 if TYPE_CHECKING:
     from coderun.app.inbox import Told, Wanted
-    from coderun.app.local import LocalSystem
+    from coderun.app.system import Workplace
     from coderun.model.deliveries import Delivery
 
 app = typer.Typer(
@@ -66,7 +66,7 @@ def list_(
         coderun events list --state ignored -o json
     """
 
-    async def work(system: "LocalSystem") -> "list[Delivery]":
+    async def work(system: "Workplace") -> "list[Delivery]":
         from coderun.app.inbox import list_deliveries
 
         wanted = await _wanted(system, state=state, event=event, play=play, since=since)
@@ -74,7 +74,7 @@ def list_(
 
     from coderun.app.inbox import told
 
-    found = [told(delivery) for delivery in with_local(repo, work)]
+    found = [told(delivery) for delivery in with_system(repo, work)]
     if output is Output.TABLE:
         show([_row(each) for each in found], output, columns=_COLUMNS, empty="no such event")
         return
@@ -90,14 +90,14 @@ def show_(identity: IdArgument, output: OutputOption = Output.TABLE, repo: RepoO
         coderun events show 72d3162e -o json
     """
 
-    async def work(system: "LocalSystem") -> "Delivery":
-        from coderun.app.inbox import find_delivery
+    async def work(system: "Workplace") -> "Told":
+        from coderun.app.inbox import find_delivery, told
+        from coderun.model.play import Play
 
-        return await find_delivery(system.store, identity)
+        delivery = await find_delivery(system.store, identity)
+        return told(delivery, with_body=True, plays=await system.store.find(Play))
 
-    from coderun.app.inbox import told
-
-    found = told(with_local(repo, work), with_body=True)
+    found = with_system(repo, work)
     if output is Output.TABLE:
         say("\n".join(_page(found)))
     elif output is Output.NAME:
@@ -126,7 +126,7 @@ def replay_(
     if not identities and since is None:
         raise ConfigError("say which events: by id, or how far back with --since")
 
-    async def work(system: "LocalSystem") -> "tuple[list[Delivery], bool]":
+    async def work(system: "Workplace") -> "tuple[list[Delivery], bool]":
         from coderun.app.inbox import LOOKED_THROUGH, find_delivery, list_deliveries, replay
 
         named = [await find_delivery(system.store, each) for each in identities or ()]
@@ -134,9 +134,9 @@ def replay_(
             wanted = await _wanted(system, state=None, event=event, play=play, since=since)
             named += await list_deliveries(system.store, wanted, limit=LOOKED_THROUGH)
         once = list({delivery.id: delivery for delivery in named}.values())
-        return await replay(system.store, once), system.lock.holder() is not None
+        return await replay(system.store, once), bool(await system.controller())
 
-    replayed, is_controlled = with_local(repo, work)
+    replayed, is_controlled = with_system(repo, work)
     if output in {Output.JSON, Output.YAML}:
         say(to_text([delivery.id for delivery in replayed], output))
         return
@@ -148,7 +148,7 @@ def replay_(
     say(f"{len(replayed)} event{'' if len(replayed) == 1 else 's'} pending again{hint}")
 
 
-async def _wanted(system: "LocalSystem", *, state: State | None, event: str, play: str, since: timedelta | None) -> "Wanted":
+async def _wanted(system: "Workplace", *, state: State | None, event: str, play: str, since: timedelta | None) -> "Wanted":
     from coderun.app.inbox import Wanted
     from coderun.app.steer import find_play
     from coderun.model.deliveries import DeliveryState
@@ -162,8 +162,8 @@ async def _wanted(system: "LocalSystem", *, state: State | None, event: str, pla
 
 
 def _data(told: "Told") -> dict[str, Any]:
-    """All there is of a delivery but its body, which a list would be too long for."""
-    return {key: value for key, value in plain(told).items() if key != "body"}
+    """All there is of a delivery but what a list would be too long for."""
+    return {key: value for key, value in plain(told).items() if key not in {"body", "since"}}
 
 
 def _row(told: "Told") -> dict[str, Any]:
@@ -196,5 +196,8 @@ def _page(told: "Told") -> list[str]:
         "remarks": "; ".join(told.remarks),
     }
     lines = [safe(told.name), *(f"  {name + ':':<12} {safe(text)}" for name, text in rows.items() if text)]
+    for since in told.since:
+        when = f" ({clock_text(since.at)})" if since.at is not None else ""
+        lines.append(f"  {'then:':<12} {safe(since.play)}: {safe(since.decided) or 'nothing has changed since'}{when}")
     body = to_text(told.body, Output.JSON) if told.body not in (None, "") else ""
     return [*lines, "", *body.splitlines()] if body else lines

@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from coderun.cli.terminal import Output, OutputOption, RepoOption, plain, say, show, with_local
+from coderun.cli.terminal import Output, OutputOption, RepoOption, plain, say, show, with_local, with_system
 
 if TYPE_CHECKING:
     from coderun.app.local import LocalSystem
+    from coderun.app.system import Workplace
     from coderun.model.coderun import CodeRun
     from coderun.model.play import Play
 
@@ -39,7 +40,7 @@ def command(
         with_local(repo, lambda system: _show_forge(system, output))
         return
 
-    async def work(system: "LocalSystem") -> "list[Play] | list[CodeRun]":
+    async def work(system: "Workplace") -> "list[Play] | list[CodeRun]":
         from coderun.app.steer import find_play, find_run
         from coderun.model.coderun import CodeRun
         from coderun.model.play import Play
@@ -48,7 +49,7 @@ def command(
             return [await find_play(system.store, name)] if name else await system.store.find(Play)
         return [await find_run(system.store, name)] if name else await system.store.find(CodeRun)
 
-    found, holder = with_local(repo, lambda system: _with_holder(system, work))
+    found, holder = with_system(repo, lambda system: _with_holder(system, work))
     if output in {Output.JSON, Output.YAML}:
         rows: list[dict[str, Any]] = [plain(each) for each in found]
         show(rows, output, columns=(), empty="", single=bool(name))
@@ -57,12 +58,12 @@ def command(
     make = _play_row if what is What.PLAYS else _run_row
     rows = [{"name": each.name, **make(each)} for each in found]
     show(rows, output, columns=columns, empty=f"no {what.value} yet; `coderun play --task N` starts one")
-    if output is Output.TABLE and holder is None and any(not _has_ended(each) for each in found):
+    if output is Output.TABLE and not holder and any(not _has_ended(each) for each in found):
         say("\nno controller is running, so this is how it was left: `coderun up` or `coderun play` carries on", err=True)
 
 
-async def _with_holder(system: "LocalSystem", work: Any) -> Any:
-    return await work(system), system.lock.holder()
+async def _with_holder(system: "Workplace", work: Any) -> Any:
+    return await work(system), await system.controller()
 
 
 def _has_ended(each: Any) -> bool:

@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from coderun.cli.terminal import RepoOption, safe, say, with_local
+from coderun.cli.terminal import RepoOption, safe, say, with_system
 
 if TYPE_CHECKING:
-    from coderun.app.local import LocalSystem
+    from coderun.app.system import Workplace
     from coderun.model.coderun import CodeRun
 
 
@@ -23,7 +23,7 @@ def command(
         coderun logs play-shop-3-testing-1-1
     """
 
-    async def work(system: "LocalSystem") -> None:
+    async def work(system: "Workplace") -> None:
         from coderun.app.steer import find_run
 
         found = await find_run(system.store, run)
@@ -34,17 +34,17 @@ def command(
                 return
             found = await _started(system, found)
         rest = b""
-        async for chunk in system.runtime.logs(found.status.job_name, follow=follow):
+        async for chunk in system.logs(found.status.job_name, follow=follow):
             *lines, rest = (rest + chunk).split(b"\n")
             if lines:
                 say("\n".join(_shown(line) for line in lines))
         if rest:
             say(_shown(rest))
 
-    with_local(repo, work)
+    with_system(repo, work)
 
 
-async def _started(system: "LocalSystem", run: "CodeRun") -> "CodeRun":
+async def _started(system: "Workplace", run: "CodeRun") -> "CodeRun":
     """The run as soon as it has a job, or has ended without one."""
     from coderun.app.steer import find_run
 

@@ -28,7 +28,7 @@ from coderun.cli import (
     why,
 )
 from coderun.cli.help import keep_examples
-from coderun.cli.terminal import Exit, ReaderGoneError, exit_code, say
+from coderun.cli.terminal import Exit, ReaderGoneError, choose_cluster, exit_code, say
 
 _EPILOG = (
     "Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 waits for a person, 4 not found, "
@@ -78,8 +78,18 @@ def _print_version(value: bool) -> None:
 @app.callback()
 def _root(
     version: bool = typer.Option(False, "--version", help="Show the version and exit.", callback=_print_version, is_eager=True),
+    context: str = typer.Option("", "--context", help="Speak to a cluster: this context of the kubeconfig."),
+    namespace: str = typer.Option("", "--namespace", "-n", help="Speak to a cluster: this namespace."),
+    kubeconfig: str = typer.Option("", "--kubeconfig", help="Speak to a cluster: with this kubeconfig.", metavar="FILE"),
 ) -> None:
-    """Run a team of coding agents over the tasks of a repository."""
+    """Run a team of coding agents over the tasks of a repository.
+
+    With --context, --namespace or --kubeconfig before the command, play, run, get, watch, why, logs, events, approve, pause,
+    resume, retry, cancel and abort speak to a cluster in place of this machine.
+    """
+    _ = version
+    if context or namespace or kubeconfig:
+        choose_cluster(kubeconfig=kubeconfig, context=context, namespace=namespace)
 
 
 def main() -> None:

@@ -4,13 +4,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from coderun.cli.terminal import Exit, ReaderGoneError, RepoOption, safe, say, with_local
+from coderun.cli.terminal import Exit, ReaderGoneError, RepoOption, safe, say, with_system
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from coderun.app.local import LocalSystem
     from coderun.app.submit import Submitted
+    from coderun.app.system import Workplace
     from coderun.model.play import Play
 
 
@@ -51,7 +51,7 @@ def command(
         coderun play --tasks 1-5,8 --detach
     """
 
-    async def work(system: "LocalSystem") -> "list[Play]":
+    async def work(system: "Workplace") -> "list[Play]":
         from coderun.app.request import PlayRequest, request_plays
 
         request = PlayRequest(
@@ -65,7 +65,7 @@ def command(
             ignore_dependencies=ignore_dependencies,
             agent_command=agent_command,
         )
-        system.parallel = parallel or system.parallel
+        _allow(system, parallel)
         begun = system.clock()
         submitted = await request_plays(system, request)
         _announce(submitted)
@@ -75,7 +75,7 @@ def command(
         return await _follow(system, [each.name for each in submitted], begun, plain=plain)
 
     try:
-        plays = with_local(repo, work, create=True)
+        plays = with_system(repo, work, create=True)
     except (KeyboardInterrupt, ReaderGoneError):
         say(
             "\nstopped watching; agents at work go on. "
@@ -91,21 +91,36 @@ def command(
     raise typer.Exit(outcome(plays))
 
 
-async def _follow(system: "LocalSystem", names: list[str], begun: "datetime", *, plain: bool) -> "list[Play]":
+def _allow(system: "Workplace", parallel: int | None) -> None:
+    from coderun.app.local import LocalSystem
+    from coderun.model.errors import ConfigError
+
+    if parallel is None:
+        return
+    if not isinstance(system, LocalSystem):
+        raise ConfigError("how many plays a cluster has under way is `play.parallel` of its controller; leave --parallel out")
+    system.parallel = parallel
+
+
+async def _follow(system: "Workplace", names: list[str], begun: "datetime", *, plain: bool) -> "list[Play]":
     import sys
 
-    from coderun.app.follow import as_controller, follow_plays
+    from coderun.app.follow import follow_plays, looked_after
     from coderun.cli.live import live_view
 
     with live_view(system.pipelines, begun, plain=plain) as view:
-        async with as_controller(system) as control:
+        async with looked_after(system) as control:
             return await follow_plays(system, names, view.update, until_person=not sys.stdout.isatty(), control=control)
     raise AssertionError("unreachable")
 
 
-async def _hand_over(system: "LocalSystem") -> None:
+async def _hand_over(system: "Workplace") -> None:
     from coderun.app.background import ensure_controller
+    from coderun.app.local import LocalSystem
 
+    if not isinstance(system, LocalSystem):
+        say("handed over to the cluster's controller; `coderun watch` follows it")
+        return
     holder = await ensure_controller(system)
     say(f"handed over to the controller ({safe(holder)}); `coderun watch` follows it, `coderun up --stop` ends it")
 

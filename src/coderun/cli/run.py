@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from coderun.cli.terminal import Exit, Output, OutputOption, ReaderGoneError, RepoOption, safe, say, to_text, with_local
+from coderun.cli.terminal import Exit, Output, OutputOption, ReaderGoneError, RepoOption, safe, say, to_text, with_system
 
 if TYPE_CHECKING:
-    from coderun.app.local import LocalSystem
+    from coderun.app.system import Workplace
     from coderun.model.coderun import CodeRun
 
 
@@ -26,19 +26,19 @@ def command(
         coderun run -a cleo "Tidy up the tests"
     """
 
-    async def work(system: "LocalSystem") -> "CodeRun":
-        from coderun.app.follow import as_controller, follow_run
+    async def work(system: "Workplace") -> "CodeRun":
+        from coderun.app.follow import follow_run, looked_after
         from coderun.app.request import request_run
 
         name = await request_run(system, agent=agent, task=task, text=text, agent_command=agent_command)
         if output is Output.TABLE:
             say(f"run {name} starts; `coderun logs {name} -f` shows what it says")
-        async with as_controller(system):
+        async with looked_after(system):
             return await follow_run(system, name)
         raise AssertionError("unreachable")
 
     try:
-        ended = with_local(repo, work, create=True)
+        ended = with_system(repo, work, create=True)
     except (KeyboardInterrupt, ReaderGoneError):
         say("\nstopped watching; the agent goes on. `coderun up` carries on, `coderun cancel` ends it.", err=True)
         raise typer.Exit(Exit.INTERRUPTED) from None

@@ -5,28 +5,28 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from coderun.cli.terminal import RepoOption, safe, say, with_local
+from coderun.cli.terminal import RepoOption, safe, say, with_system
 
 if TYPE_CHECKING:
-    from coderun.app.local import LocalSystem
+    from coderun.app.system import Workplace
     from coderun.model.play import Play, PlaySpec
 
 PlayArgument = Annotated[str, typer.Argument(metavar="PLAY", help="Name of the play, or the number of its task.")]
 
 
 def _change(repo: str, name: str, change: "Callable[[Play], PlaySpec]", say_of: "Callable[[Play], str]") -> None:
-    async def work(system: "LocalSystem") -> None:
+    async def work(system: "Workplace") -> None:
         from coderun.app.steer import change_play
 
         play = await change_play(system.store, name, change)
-        say(f"play {safe(play.name)}: {say_of(play)}{_hint(system)}")
+        say(f"play {safe(play.name)}: {say_of(play)}{await _hint(system)}")
 
-    with_local(repo, work)
+    with_system(repo, work)
 
 
-def _hint(system: "LocalSystem") -> str:
+async def _hint(system: "Workplace") -> str:
     """What is missing where nobody would carry the change out."""
-    return "" if system.lock.holder() is not None else "; no controller is running, `coderun up` carries it out"
+    return "" if await system.controller() else f"; no controller is running, {system.advice}"
 
 
 def pause(play: PlayArgument, repo: RepoOption = "") -> None:
@@ -80,7 +80,7 @@ def approve(play: PlayArgument, repo: RepoOption = "") -> None:
         coderun approve 3
     """
 
-    async def work(system: "LocalSystem") -> None:
+    async def work(system: "Workplace") -> None:
         from coderun.app.steer import change_play
         from coderun.pipeline.wishes import approval_of, approving
 
@@ -91,9 +91,9 @@ def approve(play: PlayArgument, repo: RepoOption = "") -> None:
             return
         head = given.head_sha[:8] or "no commit yet"
         what = f"stage {safe(given.stage)} approved by {safe(given.by)} for {head}"
-        say(f"play {safe(changed.name)}: {what}{_hint(system)}")
+        say(f"play {safe(changed.name)}: {what}{await _hint(system)}")
 
-    with_local(repo, work)
+    with_system(repo, work)
 
 
 def _retried(play: "Play") -> str:
@@ -111,10 +111,10 @@ def cancel(
         coderun cancel play-shop-3-quality-1-1
     """
 
-    async def work(system: "LocalSystem") -> None:
+    async def work(system: "Workplace") -> None:
         from coderun.app.steer import cancel_run
 
         cancelled = await cancel_run(system.store, run, reason or f"cancelled by {system.person}")
-        say(f"run {safe(cancelled.name)}: is being cancelled{_hint(system)}")
+        say(f"run {safe(cancelled.name)}: is being cancelled{await _hint(system)}")
 
-    with_local(repo, work)
+    with_system(repo, work)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from coderun.app.local import LocalSystem
+    from coderun.app.remote import Choice
+    from coderun.app.system import Workplace
 
 T = TypeVar("T")
 
@@ -118,12 +120,48 @@ def exit_code(error: Exception) -> Exit:
     return next((code for kind, code in table if isinstance(error, kind)), Exit.FAILED)
 
 
+_chosen: "list[Choice]" = []
+
+
+def choose_cluster(*, kubeconfig: str, context: str, namespace: str) -> None:
+    """From now on commands speak to this cluster; called once, before any command, where one of these was given."""
+    from coderun.app.remote import Choice
+
+    _chosen[:] = [Choice(kubeconfig=kubeconfig, context=context, namespace=namespace)]
+
+
+def with_system(repo: str, work: "Callable[[Workplace], Coroutine[Any, Any, T]]", *, create: bool = False) -> T:
+    """Run `work` on the cluster that was chosen, else on the local system of the repository around `repo`.
+
+    Raises:
+        NotFoundError: nothing was ever played here and `create` is not set.
+    """
+    if not _chosen:
+        return with_local(repo, work, create=create)
+
+    async def body() -> T:
+        from coderun.app.local import surroundings
+        from coderun.app.logs import log_to_stderr
+        from coderun.app.remote import open_cluster
+
+        log_to_stderr()
+        async with open_cluster(_chosen[0], surroundings(folder_of(repo))) as system:
+            return await work(system)
+
+    return run_async(body())
+
+
 def with_local(repo: str, work: "Callable[[LocalSystem], Coroutine[Any, Any, T]]", *, create: bool = False) -> T:
     """Run `work` on the local system of the repository around `repo`.
 
     Raises:
         NotFoundError: nothing was ever played here and `create` is not set.
+        ConfigError: a cluster was chosen, where this command has nothing to say.
     """
+    if _chosen:
+        from coderun.model.errors import ConfigError
+
+        raise ConfigError("this command is for one machine; leave --context, --kubeconfig and --namespace out")
 
     async def body() -> T:
         from coderun.app.local import open_local

@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from coderun.cli.terminal import Exit, ReaderGoneError, RepoOption, say, with_local
+from coderun.cli.terminal import Exit, ReaderGoneError, RepoOption, say, with_system
 
 if TYPE_CHECKING:
-    from coderun.app.local import LocalSystem
+    from coderun.app.system import Workplace
     from coderun.model.play import Play
 
 
@@ -26,7 +26,7 @@ def command(
         coderun watch --plain
     """
 
-    async def work(system: "LocalSystem") -> "list[Play]":
+    async def work(system: "Workplace") -> "list[Play]":
         from coderun.app.follow import follow_plays
         from coderun.app.steer import find_play
         from coderun.cli.live import live_view
@@ -39,13 +39,14 @@ def command(
         if not names:
             say("no play is under way; `coderun play --task N` starts one, `coderun get` lists those that have ended")
             return []
-        if system.lock.holder() is None:
-            say("no controller is running: nothing moves until `coderun up` or `coderun play` is started", err=True)
+        if not await system.controller():
+            how = "`coderun up` or `coderun play` is started" if system.runs_here else "one runs in the cluster"
+            say(f"no controller is running: nothing moves until {how}", err=True)
         with live_view(system.pipelines, system.clock(), plain=plain) as view:
             return await follow_plays(system, names, view.update, until_person=False)
 
     try:
-        ended = with_local(repo, work)
+        ended = with_system(repo, work)
     except (KeyboardInterrupt, ReaderGoneError):
         say("\nstopped watching; nothing else has changed", err=True)
         raise typer.Exit(Exit.INTERRUPTED) from None

@@ -4,13 +4,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from coderun.cli.terminal import Output, OutputOption, RepoOption, clock_text, duration, safe, say, to_text, with_local
+from coderun.cli.terminal import Output, OutputOption, RepoOption, clock_text, duration, safe, say, to_text, with_system
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from coderun.app.explain import Explanation
-    from coderun.app.local import LocalSystem
+    from coderun.app.system import Workplace
     from coderun.model.play import Play
 
 
@@ -28,7 +28,7 @@ def command(
         coderun why 3 -o json
     """
 
-    async def work(system: "LocalSystem") -> "tuple[Play, Explanation]":
+    async def work(system: "Workplace") -> "tuple[Play, Explanation]":
         from coderun.app.explain import explain
         from coderun.app.steer import find_play
         from coderun.model.coderun import CodeRun
@@ -37,10 +37,9 @@ def command(
         found = await find_play(system.store, play)
         runs = await system.store.find(CodeRun, labels={LABEL_PLAY: shorten(found.name)})
         deliveries = await system.store.list_deliveries(limit=500)
-        holder = system.lock.holder()
-        return found, explain(found, runs, deliveries, controller="" if holder is None else str(holder), now=system.clock())
+        return found, explain(found, runs, deliveries, controller=await system.controller(), now=system.clock())
 
-    found, told = with_local(repo, work)
+    found, told = with_system(repo, work)
     if output in {Output.JSON, Output.YAML}:
         say(to_text(told, output))
     elif output is Output.NAME:

@@ -174,7 +174,7 @@ FIELDS: Final[Words] = {
         "enableDocker": _say("Whether a Docker daemon runs beside the agent; only where the controller's settings allow it."),
         "localTools": _say("Accepted from the existing system; tools come from the roster and from annotations."),
         "remoteTools": _say("Accepted from the existing system; tools come from the roster and from annotations."),
-        "promptModification": _say("Accepted from the existing system.", maxLength=65_536),
+        "promptModification": _say("Instructions added to what the agent is told.", maxLength=65_536),
         "stage": _say("Stage of the pipeline this is a run of; empty where no Play made it.", maxLength=63),
         "baseBranch": _say("Branch that the work is meant for.", maxLength=200, minLength=1),
         "pullRequest": _say("Pull request that is worked on, as of one head commit."),

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -15,6 +16,9 @@ from tests.integration.reconcile.test_coderun import JOB, finished_run, fresh_re
 from coderun.app.controller import Controller
 from coderun.forge.protocol import Forges
 from coderun.model.coderun import CodeRun
+from coderun.model.deliveries import Delivery, DeliveryState
+from coderun.model.meta import ObjectMeta
+from coderun.model.play import Play, PlaySpec
 from coderun.model.roster import Roster
 from coderun.reconcile.play import PlayReconciler, PlaySettings
 from coderun.reconcile.result import NOT_AGAIN, Again
@@ -75,5 +79,51 @@ async def test_a_run_whose_time_passed_while_nobody_controlled_is_removed_by_the
     controller.stop()
     await working
     assert not state.run(JOB).path.exists()
+    await runtime.close()
+    await store.close()
+
+
+@pytest.mark.parametrize(
+    ("event", "repository", "moves"),
+    [
+        ("installation.unsuspend", "", {"play-shop-1", "play-other-1"}),
+        ("repository.transferred", "github.com/acme/shop", {"play-shop-1"}),
+        ("label.created", "github.com/acme/shop", set()),
+    ],
+)
+async def test_an_installation_that_moves_is_found_anew_and_its_plays_are_looked_at(
+    tmp_path: Path, event: str, repository: str, moves: set[str]
+) -> None:
+    clock, state = SettableClock(), StateFolder.at(tmp_path / "state")
+    store = SqliteStore.open(tmp_path / "state.db", clock=clock)
+    for name, url in (("play-shop-1", "acme/shop"), ("play-other-1", "acme/other")):
+        await store.create(Play(metadata=ObjectMeta(name=name), spec=PlaySpec(task_id=1, repository_url=url)))
+    runtime = ProcessRuntime(state.path, argv=("no-supervisor-is-started-here",), environment={})
+    view, settings, moved = View(), PlaySettings(pipelines={}, roster=Roster(agents={})), list[str]()
+    controller = Controller(
+        store=store,
+        runtime=runtime,
+        plays=PlayReconciler(store=store, forges=cast("Forges", object()), view=view, settings=settings, clock=clock),
+        runs=fresh_reconciler(store, state, clock),
+        view=view,
+        source=Nothing(),
+        wakes=one_wake,
+        workspace_of=no_workspace,
+        moved=lambda: moved.append("forgotten"),
+        clock=clock,
+        monotonic=time.monotonic,
+        jitter=lambda: 0.5,
+    )
+    delivery = Delivery(id="github-1", event=event, repository=repository, received_at=START, body=b"{}")
+    await store.put_deliveries([delivery])
+    working = asyncio.ensure_future(controller.run())
+    while (found := await store.get_delivery("github-1")) is not None and found.state is DeliveryState.PENDING:
+        assert not working.done()
+        await asyncio.sleep(0.005)
+    controller.stop()
+    await working
+    assert found is not None
+    assert moved == (["forgotten"] if moves else [])
+    assert {name for name in ("play-shop-1", "play-other-1") if name in found.outcome} == moves
     await runtime.close()
     await store.close()

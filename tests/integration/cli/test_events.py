@@ -81,6 +81,7 @@ def test_one_event_is_shown_with_its_body_in_clean_text(coderun: Coderun) -> Non
     done = coderun("events", "show", "72d3")
     assert done.returncode == 0
     assert "  outcome:     hint for play-shop-1" in done.stdout
+    assert "  then:        play-shop-1: Started: ti'tle red next (" in done.stdout
     assert '  remarks:     branch "x/task-7' in done.stdout
     assert '"number": 5' in done.stdout
     assert is_clean(done.stdout)

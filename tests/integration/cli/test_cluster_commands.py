@@ -1,0 +1,148 @@
+"""The commands against a cluster: what people see of plays and runs there, and what they do to them."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from tests.fakes.apiserver import FakeApiServer
+from tests.integration.app.test_cluster import coderun
+from tests.integration.kube.cluster import fake_cluster
+
+pytestmark = pytest.mark.slow
+SOURCE = str(Path(__file__).parents[3] / "src")
+PLAYS, RUNS = "plays.agents.platform", "coderuns.agents.platform"
+
+
+class Said(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+class Shell:
+    """Where a person types: in a repository, with a kubeconfig."""
+
+    def __init__(self, server: FakeApiServer, folder: Path) -> None:
+        self.server = server
+        self.folder = folder / "shop"
+        self._kubeconfig = server.kubeconfig(folder / "kubeconfig")
+        self._environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(folder),
+            "PYTHONPATH": SOURCE,
+            "KUBECONFIG": str(self._kubeconfig),
+            "USER": "ann",
+            "LOGNAME": "ann",
+        }
+
+    async def run(self, *words: str, choose: tuple[str, ...] = ("--namespace", "default")) -> Said:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "coderun.cli.main", *choose, *words),
+            cwd=self.folder,
+            env=self._environment,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        async with asyncio.timeout(60):
+            out, err = await process.communicate()
+        assert process.returncode is not None
+        return Said(process.returncode, out.decode(), err.decode())
+
+    def play(self, name: str = "play-acme-shop-7") -> dict[str, Any]:
+        found = self.server.objects.get(PLAYS, "default", name)
+        assert found is not None
+        return found
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    folder = tmp_path / "shop"
+    tasks = folder / ".taskmaster" / "tasks"
+    tasks.mkdir(parents=True)
+    (tasks / "tasks.json").write_text(json.dumps({"tasks": [{"id": 7, "title": "Add a cart", "status": "pending"}]}))
+    person = ["-c", "user.name=A", "-c", "user.email=a@example.org"]
+    for words in (
+        ["init", "--quiet", "--initial-branch=main"],
+        ["remote", "add", "origin", "git@github.com:Acme/shop.git"],
+        ["add", "."],
+        [*person, "commit", "--quiet", "--message=first"],
+    ):
+        subprocess.run(["git", *words], cwd=folder, check=True)
+    return folder
+
+
+@pytest.fixture
+async def shell(repository: Path) -> AsyncIterator[Shell]:
+    async with fake_cluster() as server:
+        yield Shell(server, repository.parent)
+
+
+async def test_a_play_is_asked_for_shown_paused_resumed_and_ended(shell: Shell) -> None:
+    asked = await shell.run("play", "--task", "7", "--detach")
+    assert asked.code == 0, asked.err
+    assert "task 7: play-acme-shop-7 starts" in asked.out
+    made = shell.play()
+    assert made["spec"]["repositoryUrl"] == "https://github.com/Acme/shop"
+    assert (made["spec"]["taskId"], made["spec"]["service"], made["spec"]["baseBranch"]) == (7, "shop", "main")
+    shown = await shell.run("get")
+    assert shown.out.splitlines()[0].split() == ["NAME", "TASK", "PHASE", "STAGE", "ITERATION", "PR", "WAITING"]
+    assert shown.out.splitlines()[1].split()[:4] == ["play-acme-shop-7", "7", "Pending", "-"]
+    assert (await shell.run("pause", "7")).out.startswith("play play-acme-shop-7: paused")
+    assert shell.play()["spec"]["paused"] is True
+    assert (await shell.run("resume", "7")).code == 0
+    assert not shell.play()["spec"].get("paused", False)
+    assert (await shell.run("abort", "play-acme-shop-7")).code == 0
+    assert shell.play()["spec"]["abortRequested"] is True
+    why = json.loads((await shell.run("why", "7", "-o", "json")).out)
+    assert (why["play"], why["phase"]) == ("play-acme-shop-7", "Pending")
+
+
+async def test_asking_twice_makes_no_second_play(shell: Shell) -> None:
+    await shell.run("play", "--task", "7", "--detach")
+    again = await shell.run("play", "--task", "7", "--detach")
+    assert "is under way already" in again.out
+    assert len(shell.server.objects.all(PLAYS, "default")) == 1
+
+
+async def test_a_run_is_shown_cancelled_and_what_it_says_is_read(shell: Shell) -> None:
+    shell.server.objects.create(
+        {**coderun(), "status": {"phase": "Running", "attempt": 1, "jobName": "coderun-7-shop-run-1-1"}}
+    )
+    shown = json.loads((await shell.run("get", "runs", "run-1", "-o", "json")).out)
+    assert (shown["metadata"]["name"], shown["status"]["phase"]) == ("run-1", "Running")
+    cancelled = await shell.run("cancel", "run-1", "--reason", "not now")
+    assert cancelled.code == 0, cancelled.err
+    found = shell.server.objects.get(RUNS, "default", "run-1")
+    assert found is not None
+    assert found["spec"]["cancelRequested"] == "not now"
+    said = await shell.run("logs", "run-1")
+    assert (said.code, said.out) == (0, "")  # its pod is gone
+
+
+async def test_what_is_not_there_is_told_with_the_exit_code_of_every_command(shell: Shell) -> None:
+    said = await shell.run("why", "99")
+    assert (said.code, said.err.partition(":")[0]) == (4, "error")
+    assert "there is no play '99'" in said.err
+    nowhere = await shell.run("get", choose=("--context", "elsewhere"))
+    assert nowhere.code == 2
+    assert "cannot use context 'elsewhere'" in nowhere.err
+
+
+async def test_a_command_for_one_machine_says_so(shell: Shell) -> None:
+    said = await shell.run("up")
+    assert said.code == 2
+    assert "this command is for one machine" in said.err
+
+
+async def test_rights_that_are_missing_are_named(shell: Shell) -> None:
+    token = shell.server.token("ann")
+    shell.server.kubeconfig(shell.folder.parent / "kubeconfig", token=token)
+    said = await shell.run("get")
+    assert said.code == 6
+    assert 'User "ann" cannot list resource "plays"' in said.err
