@@ -10,7 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.clusters import Arrivals, Cluster, Program, Seen, connected, coderun, in_parallel, program
+from benchmarks.clusters import Arrivals, Cluster, Program, Seen, coderun, connected, in_parallel, program
 from benchmarks.scale_bench import cpu_seconds, memory
 from benchmarks.table import Row
 

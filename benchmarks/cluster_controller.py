@@ -117,7 +117,7 @@ async def main(kubeconfig: str, namespace: str) -> None:
     working = asyncio.create_task(controller.run())
     reader = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    while not (controller.election.is_leading and controller.worlds and controller.is_ready):  # noqa: ASYNC110 - seen from outside
+    while not (controller.election.is_leading and controller.worlds and controller.is_ready):
         if working.done():
             await working
         await asyncio.sleep(0.01)
