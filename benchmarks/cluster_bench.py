@@ -1,7 +1,7 @@
 """The controller of a cluster on the fake API server: how many CodeRuns a second, how many writes, how much memory.
 
-The server, its hands and the one who creates CodeRuns share one core, the controller has the other. CodeRuns have a workspace of
-their own each; their tokens cost nothing.
+The server, its hands and the one who creates CodeRuns share one core, the controller has the other. CodeRuns have a workspace
+of their own each; their tokens cost nothing.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from benchmarks.clusters import Arrivals, Cluster, Program, Seen, coderun, conne
 from benchmarks.scale_bench import cpu_seconds, memory
 from benchmarks.table import Row
 
-WARM, FEW, MANY = 100, 1000, 2000
+WARM, FEW, MANY = 200, 2000, 10_000
 IDLE_SECONDS = 20.0
 _NAMESPACE = "default"
 _UNCOUNTED = ("events", "leases")

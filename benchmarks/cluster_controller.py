@@ -1,7 +1,7 @@
 """The program that the cluster benchmarks time: the controller of a cluster, with tokens that cost nothing instead of a forge.
 
-`python -m benchmarks.cluster_controller KUBECONFIG NAMESPACE [CPU]`. Says `leading` once it has seen everything, then answers each
-line on its standard input with one line of JSON about itself.
+`python -m benchmarks.cluster_controller KUBECONFIG NAMESPACE [CPU]`. Says `leading` once it has seen everything, then answers
+each line on its standard input with one line of JSON about itself.
 """
 
 import asyncio

@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import aiohttp
 import msgspec
@@ -195,7 +195,7 @@ class Arrivals:
         self._grown = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
-    async def __aenter__(self) -> "Arrivals":
+    async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._watch(await self._cluster.version(self._path)))
         return self
 

@@ -1,8 +1,8 @@
 """A fake API server for the benchmarks in a process of its own, with the controllers that a cluster would have.
 
-`python -m benchmarks.fake_cluster FOLDER [CPU]`. Writes `controller.kubeconfig` (of a service account) and `admin.kubeconfig` into the
-folder and says `ready`. A Job gets a pod that runs at once. On standard input: `finish` ends all pods with a report, `clear` takes them
-away, `audit` tells what was asked since the last time.
+`python -m benchmarks.fake_cluster FOLDER [CPU]`. Writes `controller.kubeconfig` (of a service account) and `admin.kubeconfig`
+into the folder and says `ready`. A Job gets a pod that runs at once. On standard input: `finish` ends all pods with a report,
+`clear` takes them away, `audit` tells what was asked since the last time.
 """
 
 import asyncio
