@@ -6,6 +6,7 @@ from tests.acceptance.kit import Place, task
 
 IN_THE_FAST_TESTS = {
     "test_a_task_goes_from_implementation_to_merge_by_itself",
+    "test_a_task_goes_from_implementation_to_merge_in_three_pods",
     "test_a_task_goes_from_implementation_to_merge_with_all_webhooks_lost",
     "test_a_review_that_asks_for_changes_sends_the_task_back_with_what_was_said",
     "test_a_push_by_a_person_in_testing_restarts_quality_and_takes_the_label_off",

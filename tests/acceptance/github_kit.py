@@ -34,9 +34,9 @@ PERMISSIONS: Final = {
 class GitHubWorld(Place):
     """A `Place` with GitHub in it. `fake` is to be touched by `there` and `here` alone: it lives in another thread."""
 
-    def __init__(self, folder: Path, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, folder: Path, *, clock: Callable[[], float] = time.time, **server: Any) -> None:
         super().__init__(folder)
-        self.fake = FakeGitHub(folder / "hub", enterprise=True, keep=True, clock=clock)
+        self.fake = FakeGitHub(folder / "hub", enterprise=True, keep=True, clock=clock, **server)
         self.apps: dict[str, MadeApp] = {}
         self.installations: dict[str, Installation] = {}
         self.person_token = ""

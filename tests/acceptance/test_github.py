@@ -46,10 +46,14 @@ async def test_a_task_goes_from_implementation_to_merge_with_all_webhooks_lost(h
     assert (pull.author.login, pull.merged_by.login if pull.merged_by else "") == (rex, rex)
     assert [(event.label.name, event.actor.login) for event in pull.events if event.label and event.kind == "labeled"] == [
         ("task-1", rex),
+        ("run-play-acme-shop-1", rex),
+        ("service-shop", rex),
         ("ready-for-qa", cleo),
     ]
     assert [(review.author.login, review.state.lower()) for review in pull.reviews] == [(tess, "approved")]
     assert play.status.message == f"pull request #1 is merged by {rex}"
+    paid = [entry for entry in hub.fake.journal if entry["status"] != 304]
+    assert len(paid) < 150, "of the 5000 an hour that each App has"
 
 
 @pytest.mark.lesson(14, 28)

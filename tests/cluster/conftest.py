@@ -2,14 +2,17 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
 from typing import NoReturn, TypeVar
 
 import pytest
+from tests.cluster.company import AUTHORITY, PROGRAM, Company
 from tests.cluster.harness import ControlPlane, Node, UnavailableError, image
 from tests.cluster.harness.programs import program
 from tests.cluster.pods import RESTRICTED
 
 T = TypeVar("T")
+AGENT = Path(__file__).with_name("agent_program.py")
 LeaveOut = Callable[[str, str], NoReturn]
 
 
@@ -41,14 +44,35 @@ def room(node: Node) -> str:
 
 @pytest.fixture(scope="session")
 def agent_image(node: Node, leave_out: LeaveOut) -> str:
-    """The name of the agent image, with the code of this checkout; the node has it."""
-    tar = node.folder / "agent.tar"
+    """The name of the agent image, with the code of this checkout and what tests add to it; the node has it."""
+    tar, added = node.folder / "agent.tar", node.folder / "added"
+    program, authority = (added / path.lstrip("/") for path in (PROGRAM, AUTHORITY))
+    for path, content in ((program, AGENT.read_bytes()), (authority, node.control_plane.authority.certificate.read_bytes())):
+        path.parent.mkdir(parents=True)
+        path.write_bytes(content)
     try:
-        node.import_image(image.agent_image(tar))
+        node.import_image(image.agent_image(tar, added))
     except UnavailableError as error:
         leave_out("the agent image", str(error))
     tar.unlink()
     return image.AGENT_IMAGE
+
+
+@pytest.fixture(scope="session")
+def whole_company(node: Node, helm: str, agent_image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Company]:
+    """Our chart installed on the node, and GitHub beside it."""
+    made = Company(node, helm, tmp_path_factory.mktemp("company"))
+    with ExitStack() as stack:
+        stack.callback(made.close)
+        made.open()
+        yield made
+
+
+@pytest.fixture
+def company(whole_company: Company) -> Iterator[Company]:
+    """The company, idle before and after."""
+    yield whole_company
+    whole_company.clear()
 
 
 @pytest.fixture(scope="session")

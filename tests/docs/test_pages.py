@@ -87,6 +87,8 @@ def read_agents_result(text: str, folder: Path) -> None:
 
 
 READERS: dict[tuple[str, str, str], Callable[[str, Path], None]] = {
+    ("docs/github.md", "yaml", "In a few steps"): read_config,
+    ("docs/github.md", "yaml", "GitHub Enterprise Server"): read_config,
     ("docs/pipelines.md", "yaml", "Pipelines"): read_pipeline,
     ("docs/tasks.md", "json", "Tasks"): read_task_list,
     ("docs/templates.md", "json", "Tools"): read_tools,

@@ -49,13 +49,23 @@ def find_place(
     found = parse_repository(named)
     if found.is_local:
         raise ConfigError(f"{named} is a folder and no repository on GitHub; name one with --repository owner/name")
-    host = github_host(address or ("" if found.host == DEFAULT_HOST else f"https://{found.host}"))
+    host = github_host(address or _address_of(named, found))
     own = urlsplit(host.web).hostname or DEFAULT_HOST
     if found.host not in {DEFAULT_HOST, own}:
         raise ConfigError(
             f"repository {named} is on {found.host}, but the GitHub that is named is {host.name}; correct one of them"
         )
     return GitHubPlace(host=host, repository=msgspec.structs.replace(found, host=own))
+
+
+def _address_of(named: str, found: RepositoryId) -> str:
+    """Where the GitHub of a repository is that was named by URL; that of an ssh address is taken to speak https."""
+    if found.host == DEFAULT_HOST:
+        return ""
+    parts = urlsplit(named)
+    if parts.scheme in {"http", "https"}:
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+    return f"https://{found.host}"
 
 
 def _origin(folder: Path, environ: Mapping[str, str]) -> str:

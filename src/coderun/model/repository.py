@@ -6,6 +6,7 @@ from typing import Final
 import msgspec
 
 from coderun.model.errors import ConfigError
+from coderun.model.names import dns_label
 
 _HOST = r"(?P<host>[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?)"
 _URL = re.compile(rf"(?:https?|ssh|git)://(?:[^@/\s]*@)?{_HOST}(?::[0-9]+)?/(?P<path>\S+)", re.IGNORECASE)
@@ -44,6 +45,15 @@ class RepositoryId(msgspec.Struct, frozen=True, kw_only=True):
     def __str__(self) -> str:
         """`host/owner/name`, or the path."""
         return self.name if self.is_local else f"{self.host}/{self.owner}/{self.name}"
+
+
+def default_service(repository_url: str) -> str:
+    """The service of what is played in a repository where nobody names one: the repository's name as a DNS label."""
+    try:
+        name = parse_repository(repository_url).name
+    except ConfigError:
+        name = repository_url
+    return dns_label(name.rstrip("/").rpartition("/")[2])
 
 
 def canonical(text: str) -> str:

@@ -28,6 +28,7 @@ from coderun.model.names import (
 )
 from coderun.model.play import HistoryEntry, Play, PlayPhase, PlayStatus, Waiting, with_history
 from coderun.model.pulls import PullRequest
+from coderun.model.repository import default_service
 from coderun.model.roster import Agent, Roster
 from coderun.pipeline.decide import decide
 from coderun.pipeline.decision import (
@@ -104,14 +105,16 @@ class PlayReconciler:
             forge = await self._forges.of(play.spec.repository_url)
             facts = await self._gather(play, pipeline, forge)
         except (RefusedError, NotFoundError) as error:
-            again = await self._write(play, _seen(play, _refused(play.status, str(error), self._clock())))
+            status = _refused(play.status, str(error), self._clock(), play.status.waiting)
+            again = await self._write(play, _seen(play, status))
             return replace(again, after=REFUSAL_RECHECK)
         decision = _in_two_steps(play, decide(play, facts, self._clock()))
         # While this is carried out others are looked at: they must find the slot taken already.
         self._view.see_play(replace(play, status=decision.status))
         try:
             refusal, runs = await self._apply(play, decision, forge)
-            status = _refused(decision.status, refusal, self._clock()) if refusal else decision.status
+            before = play.status.waiting
+            status = _refused(decision.status, refusal, self._clock(), before) if refusal else decision.status
             if decision.because:
                 _log.info("play moved", play=name, because=decision.because)
             again = await self._write(play, status)
@@ -180,13 +183,14 @@ class PlayReconciler:
     async def _create_run(self, play: Play, action: CreateRun) -> None:
         agent = self._settings.roster.agents[action.agent]
         spec = play.spec
+        service = spec.service or default_service(spec.repository_url)
         run = CodeRun(
             metadata=ObjectMeta(
                 name=action.name,
                 labels={
                     LABEL_PLAY: shorten(play.name),
                     LABEL_TASK: str(spec.task_id),
-                    LABEL_SERVICE: spec.service,
+                    LABEL_SERVICE: service,
                     LABEL_AGENT: agent.name,
                     LABEL_STAGE: action.stage,
                 },
@@ -195,7 +199,7 @@ class PlayReconciler:
             ),
             spec=CodeRunSpec(
                 task_id=spec.task_id,
-                service=spec.service,
+                service=service,
                 repository_url=spec.repository_url,
                 docs_repository_url=spec.repository_url,
                 github_app=agent.github_app or agent.name,
@@ -300,8 +304,8 @@ def _fact(run: CodeRun) -> RunFact | None:
     )
 
 
-def _refused(status: PlayStatus, refusal: str, now: datetime) -> PlayStatus:
-    old = status.waiting
+def _refused(status: PlayStatus, refusal: str, now: datetime, old: Waiting | None) -> PlayStatus:
+    """`status`, waiting for what was refused; since when, `old` says, so that the same refusal gives the same status."""
     since = old.since if old is not None and old.message == refusal else now
     waiting = Waiting(
         kind="person",

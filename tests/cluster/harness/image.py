@@ -26,26 +26,29 @@ _ROOT = Path(__file__).parents[3]
 _BUILD_SECONDS = 1800.0
 
 
-def agent_image(tar: Path) -> Path:
-    """Write the image, with the code of this checkout, as an OCI tar.
+def agent_image(tar: Path, *more: Path) -> Path:
+    """Write the image, with the code of this checkout and `more` folders over it, as an OCI tar.
 
     Raises:
         UnavailableError: This machine cannot make one; with the reason.
     """
-    project = tar.with_suffix(".layer")
+    added = [tar.with_suffix(f".layer-{number}") for number in range(len(more) + 1)]
     try:
-        _install_project(project)
+        _install_project(added[0])
+        for folder, layer in zip(more, added[1:], strict=True):
+            pack_layer(folder, layer)
         pack_image(
             tar,
             AGENT_IMAGE,
-            [*kept_layers(), project],
+            [*kept_layers(), *added],
             Entrypoint=["coderun"],
             User="1000:1000",
             WorkingDir=f"/{_HOME}",
             Env=[f"HOME=/{_HOME}", "LANG=C.UTF-8", "PYTHONDONTWRITEBYTECODE=1"],
         )
     finally:
-        project.unlink(missing_ok=True)
+        for layer in added:
+            layer.unlink(missing_ok=True)
     return tar
 
 

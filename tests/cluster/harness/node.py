@@ -94,9 +94,11 @@ class Node:
         """Have the images of an OCI tar on the node; pods name them with `imagePullPolicy: Never` or `IfNotPresent`."""
         run(tool("ctr"), "--address", self._socket, "--namespace", "k8s.io", "images", "import", tar)
 
-    def drain(self) -> None:
-        """Evict every pod, as before a repair; nothing is scheduled here until `uncordon`."""
-        self.kubectl("drain", self.name, "--ignore-daemonsets", "--delete-emptydir-data", "--force", "--timeout", "170s")
+    def drain(self, *pods: str) -> None:
+        """Evict pods (those of a label selector, else all), as before a repair; nothing is scheduled here until `uncordon`."""
+        chosen = [word for selector in pods for word in ("--pod-selector", selector)]
+        options = ("--ignore-daemonsets", "--delete-emptydir-data", "--force", "--timeout", "170s")
+        self.kubectl("drain", self.name, *options, *chosen)
 
     def cordon(self) -> None:
         """Schedule nothing here any more."""
@@ -255,6 +257,8 @@ def _kubelet(socket: Path, control_plane: ControlPlane, certificate: Path, key: 
         "kubeAPIBurst": 400,
         "eventRecordQPS": 0,
         "nodeStatusUpdateFrequency": "5s",
+        # What changes in a Secret is in its volume soon.
+        "syncFrequency": "5s",
         "imageGCHighThresholdPercent": 100,
         "evictionHard": {"memory.available": "100Mi", "nodefs.available": "1%", "imagefs.available": "1%"},
     }

@@ -11,6 +11,7 @@ Every control acts at once; webhooks are delivered by tasks, `await github.settl
 """
 
 import shutil
+import ssl
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -24,7 +25,7 @@ from tests.fakes.github.faults import Fault, FaultKind, WebhookFault, WebhookFau
 from tests.fakes.github.git import Bare
 from tests.fakes.github.git_http import install_hook
 from tests.fakes.github.people import People
-from tests.fakes.github.registration import register
+from tests.fakes.github.registration import new_key, register
 from tests.fakes.github.routes import ROUTES
 from tests.fakes.github.server import Server
 from tests.fakes.github.state import Account, App, Hook, Installation, Pull, Repo, Ruleset, Token
@@ -58,9 +59,10 @@ class MadeApp:
 
 
 class FakeGitHub:
-    """The server on a free port of the loopback interface, as an asynchronous context manager.
+    """The server on a free port of the loopback interface (or of `host`), as an asynchronous context manager.
 
-    `clock` gives epoch seconds; `keep` keeps every body that goes out (`journal`, `webhooks.sent`) for tests that look at them.
+    `clock` gives epoch seconds; `keep` keeps every body that goes out (`journal`, `webhooks.sent`) for tests that look at them;
+    with `tls` it speaks https.
     """
 
     def __init__(
@@ -71,20 +73,24 @@ class FakeGitHub:
         enterprise: bool = False,
         keep: bool = False,
         port: int = 0,
+        host: str = "127.0.0.1",
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.world = World(folder=folder, clock=clock, enterprise=enterprise)
         self.webhooks = Webhooks(self.world, keep=keep)
         self.server = Server(self.world, self.webhooks, ROUTES, keep=keep)
         self.people = People(self.world)
         self._port = port
+        self._host = host
+        self._tls = tls
         self._runner: web.AppRunner | None = None
 
     async def __aenter__(self) -> Self:
         self._runner = web.AppRunner(self.server.application(), access_log=None, shutdown_timeout=1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self._port)
+        site = web.TCPSite(self._runner, self._host, self._port, ssl_context=self._tls)
         await site.start()
-        self.world.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+        self.world.url = f"{'https' if self._tls else 'http'}://{self._host}:{self._runner.addresses[0][1]}"
         await self.webhooks.start()
         return self
 
@@ -223,6 +229,11 @@ class FakeGitHub:
             secret=webhook_secret,
         )
         return MadeApp(app, key)
+
+    def replace_key(self, made: MadeApp) -> str:
+        """Gives an App another private key (PEM); what is signed with the old one counts no more."""
+        made.app.public_key, made.private_key = new_key()
+        return made.private_key
 
     def install(self, made: MadeApp, login: str, *, repos: Iterable[str] | None = None) -> Installation:
         """Installs an App on an account, for all its repositories or the named ones."""

@@ -52,8 +52,9 @@ class ContainerProcess:
 
     def terminate(self) -> None:
         """SIGTERM to the process itself, as a kubelet does."""
+        # Not `send_signal`, which may take the exit status away from whoever waits for it.
         with contextlib.suppress(ProcessLookupError):
-            self._process.send_signal(signal.SIGTERM)
+            os.kill(self._process.pid, signal.SIGTERM)
 
     async def kill(self) -> None:
         """SIGKILL to everything in it."""

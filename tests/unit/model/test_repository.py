@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coderun.model.errors import ConfigError
-from coderun.model.repository import RepositoryId, canonical, parse_repository
+from coderun.model.repository import RepositoryId, canonical, default_service, parse_repository
 
 ACME = RepositoryId(host="github.com", owner="acme", name="my.repo")
 
@@ -127,3 +127,16 @@ def test_any_text_is_a_repository_or_refused(text: str) -> None:
 )
 def test_whatever_is_written_for_a_repository_has_a_text_to_compare(text: str, id_: str) -> None:
     assert canonical(text) == id_
+
+
+@pytest.mark.parametrize(
+    ("text", "service"),
+    [
+        ("https://github.com/Acme/My.Repo.git", "my-repo"),
+        ("acme/shop", "shop"),
+        ("/home/ada/Tea Shop", "tea-shop"),
+        ("no repository", "no-repository"),
+    ],
+)
+def test_what_is_played_in_a_repository_is_its_name_where_nobody_says_more(text: str, service: str) -> None:
+    assert default_service(text) == service
