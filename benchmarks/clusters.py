@@ -117,6 +117,10 @@ class Cluster:
         """Change something by a merge patch."""
         await self._send("PATCH", path, body, "application/merge-patch+json")
 
+    async def create(self, name: str) -> None:
+        """Create a CodeRun."""
+        await self.post(self.runs, coderun(name))
+
     async def _send(self, method: str, path: str, body: Any, kind: str) -> None:
         data = msgspec.json.encode(body)
         while True:
@@ -220,6 +224,11 @@ class Arrivals:
                 assert self._task is not None
                 if self._task.done():
                     self._task.result()
+
+
+def waited_for_a_core(pid: int) -> float:
+    """Seconds in which a process's first thread was ready and another program had its core (Linux)."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
 
 
 def percentile(values: Sequence[float], share: float) -> float:
