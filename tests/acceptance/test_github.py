@@ -46,6 +46,8 @@ async def test_a_task_goes_from_implementation_to_merge_with_all_webhooks_lost(h
     assert (pull.author.login, pull.merged_by.login if pull.merged_by else "") == (rex, rex)
     assert [(event.label.name, event.actor.login) for event in pull.events if event.label and event.kind == "labeled"] == [
         ("task-1", rex),
+        ("run-play-acme-shop-1", rex),
+        ("service-shop", rex),
         ("ready-for-qa", cleo),
     ]
     assert [(review.author.login, review.state.lower()) for review in pull.reviews] == [(tess, "approved")]

@@ -1,13 +1,14 @@
 """Whole plays in a cluster: three agents, each in a pod of its own, with a controller that may die at any time."""
 
 import base64
+import json
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.acceptance.cluster_kit import ClusterWorld, cluster_world
+from tests.acceptance.cluster_kit import PLAYS, RUNS, ClusterWorld, cluster_world
 from tests.acceptance.github_kit import AGENTS, BRANCH
 from tests.acceptance.kit import reasons, until
 from tests.fakes.apiserver.errors import StatusError
@@ -28,6 +29,7 @@ def condition(run: Any) -> tuple[str, str]:
     return ready.reason, ready.message
 
 
+@pytest.mark.lesson(10)
 async def test_a_task_goes_from_implementation_to_merge_in_three_pods(world: ClusterWorld) -> None:
     world.control()
     world.play_task()
@@ -105,6 +107,22 @@ async def test_work_of_a_drained_node_is_kept_and_the_next_attempt_goes_on_from_
     assert "it was evicted (its node is being drained)" in condition(first)[1]
     assert world.occasions()[:2] == [("implementation", 1, 1), ("implementation", 1, 2)]
     assert world.file_on("main", "work-1.txt").startswith("half of it")
+
+
+@pytest.mark.lesson(14)
+async def test_a_token_that_ends_during_a_run_is_replaced_in_its_pod(world: ClusterWorld) -> None:
+    world.script({"implementation": [{"do": "hold", "until": "go"}, {"do": "commit"}, DONE]})
+    world.control()
+    world.play_task()
+    await world.until_ran("implementation")
+
+    assert world.do(world.fake.expire_tokens) > 0
+    world.release("go")
+
+    await world.until_done(within=180)
+    world.assert_ran_once_each()
+    said = json.dumps([world.server.objects.all(kind) for kind in ("pods", "jobs.batch", "configmaps", RUNS, PLAYS)])
+    assert "ghs_" not in said
 
 
 async def test_two_runs_that_want_one_workspace_take_turns(world: ClusterWorld) -> None:

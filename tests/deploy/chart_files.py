@@ -50,6 +50,9 @@ VARIABLES: Final[Schema] = {
     "propertyNames": {"pattern": "^[A-Za-z_][A-Za-z0-9_]*$"},
     "additionalProperties": {"type": ["string", "number", "boolean"]},
 }
+SUBJECT: Final = closed(
+    {"kind": {"enum": ["User", "Group", "ServiceAccount"]}, "name": TEXT, "apiGroup": TEXT, "namespace": TEXT}, "kind", "name"
+)
 RULES: Final = a_list(
     closed(
         {"apiGroups": a_list(TEXT), "resources": a_list(TEXT), "verbs": a_list(TEXT), "resourceNames": a_list(TEXT)},
@@ -113,6 +116,7 @@ def values_schema() -> Schema:
         "crds": closed({"install": FLAG, "keep": FLAG}),
         "serviceAccount": closed({"create": FLAG, "name": NAME, "annotations": texts()}),
         "rbac": closed({"create": FLAG}),
+        "people": closed({"role": FLAG, "subjects": a_list(SUBJECT)}),
         "agents": {"type": "object", "propertyNames": {"pattern": DNS}, "additionalProperties": agent},
         "config": config,
         "runs": closed(runs),

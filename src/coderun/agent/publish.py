@@ -15,9 +15,9 @@ from coderun.model.coderun import Verdict
 from coderun.model.errors import RefusedError
 from coderun.model.gates import GateKind
 from coderun.model.logins import same_login
-from coderun.model.names import task_label
+from coderun.model.names import run_label, service_label, task_label
 from coderun.model.pulls import CheckState, NewPullRequest, PullRequest, PullState, ReviewState
-from coderun.plan.order import RunOrder
+from coderun.plan.order import GITHUB, RunOrder
 
 POLL: Final = 1.0
 HEAD_WAIT: Final = 60.0
@@ -71,20 +71,30 @@ async def open_pull_request(
 ) -> PullRequest:
     """The run's pull request, opened if there is none yet, with the task's label."""
     pull = await find_pull_request(order, forge, patience, branch)
-    label = task_label(order.task_id)
+    labels = labels_of(order)
     if pull is None:
         new = NewPullRequest(
             title=pull_request_title(order),
             body=pull_request_body(order, result),
             head_branch=branch,
             base_branch=order.base_branch,
-            labels=(label,),
+            labels=labels,
         )
         pull = await patience.ask(lambda: forge.open_pull_request(new))
     number = pull.number
-    if label not in {mark.name.lower() for mark in pull.labels}:
-        await patience.ask(lambda: forge.add_label(number, label))
+    there = {mark.name.lower() for mark in pull.labels}
+    for label in labels:
+        if label.lower() not in there:
+            await patience.ask(lambda label=label: forge.add_label(number, label))  # type: ignore[misc] # bound at once
     return pull
+
+
+def labels_of(order: RunOrder) -> tuple[str, ...]:
+    """The labels of the run's pull request: its task's, and on GitHub also those of its play (where it has one) and service."""
+    task = task_label(order.task_id)
+    if order.forge.kind != GITHUB:
+        return (task,)
+    return (task, *((run_label(order.play),) if order.play else ()), service_label(order.service))
 
 
 def pull_request_title(order: RunOrder) -> str:

@@ -45,6 +45,9 @@ TMP_FOLDER: Final = "/tmp"  # noqa: S108 - a volume of the pod's own
 DOCKER_FOLDER: Final = "/var/run/docker"
 TERMINATION_LOG: Final = "/dev/termination-log"
 
+RUNS_SIZE: Final = "1Gi"
+"""Limit of the run folder: its output is cut long before."""
+
 GRACE_SECONDS: Final = 120
 """From the polite stop of a pod to its end: what the runner needs to save work and report, with room to spare."""
 
@@ -334,7 +337,7 @@ def _volumes(plan: RunPlan, settings: JobSettings, parcels: tuple[Parcel, ...], 
         {"name": "order", **order},
         {"name": "token", "secret": {"secretName": token_name(plan.job), "defaultMode": 0o440}},
         {"name": "workspace", "persistentVolumeClaim": {"claimName": claim}},
-        {"name": "runs", "emptyDir": {}},
+        {"name": "runs", "emptyDir": {"sizeLimit": RUNS_SIZE}},
         {"name": "tmp", "emptyDir": {"sizeLimit": settings.tmp_size}},
     ]
     if plan.needs.docker:

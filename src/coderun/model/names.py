@@ -23,6 +23,7 @@ ANNOTATION_PLAY: Final = "agents.platform/play"
 ANNOTATION_ATTEMPT: Final = "agents.platform/attempt"
 
 MAX_LABEL: Final = 63
+MAX_FORGE_LABEL: Final = 50
 _HASH_LENGTH: Final = 8
 _NOT_DNS = re.compile(r"[^a-z0-9]+")
 _DNS_LABEL = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
@@ -146,6 +147,16 @@ def task_of_branch(branch: str) -> int | None:
 def task_label(task_id: int) -> str:
     """The label that ties a pull request to its task."""
     return f"task-{task_id}"
+
+
+def run_label(play: str) -> str:
+    """The label that ties a pull request to its play, at most 50 characters as GitHub takes them."""
+    return shorten(f"run-{play}", limit=MAX_FORGE_LABEL)
+
+
+def service_label(service: str) -> str:
+    """The label that says which service a pull request is about, at most 50 characters."""
+    return shorten(f"service-{service}", limit=MAX_FORGE_LABEL)
 
 
 def task_of_label(label: str) -> int | None:

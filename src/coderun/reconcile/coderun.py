@@ -119,7 +119,7 @@ class CodeRunReconciler:
     async def _look(self, run: CodeRun) -> JobView | None:
         if run.status.attempt == 0:
             return None
-        seen = await self._runtime.observe(run.status.job_name)
+        seen = await self._runtime.observe(run.status.job_name, owner=run.metadata.uid)
         again = 0.5 if seen.again is None else seen.again
         return JobView(state=seen.state.value, report=seen.report, detail=seen.detail, again=again, files=seen.files)
 

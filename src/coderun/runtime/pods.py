@@ -122,15 +122,17 @@ def _over_deadline(job: JobObject) -> str:
 
 
 def _how_it_runs(pod: PodObject, reason: str) -> str:
-    if reason:
-        return f"asked to stop: {reason}"
     taken = _why_taken(pod)
-    if pod.metadata.deletion_timestamp is not None:
-        return f"it is being ended: {taken}" if taken else "it is being ended: its pod is deleted"
+    said = ""
+    if reason:
+        said = f"asked to stop: {reason}"
+    elif pod.metadata.deletion_timestamp is not None:
+        said = f"it is being ended: {taken}" if taken else "it is being ended: its pod is deleted"
     ready = next((one for one in pod.status.conditions or () if one.type == "Ready"), None)
     if ready is not None and ready.reason == "NodeStatusUnknown":
-        return f"its node {pod.spec.node_name!r} does not answer: nobody knows whether it goes on"
-    return ""
+        silent = f"its node {pod.spec.node_name!r} does not answer: nobody knows whether it goes on"
+        return f"{said}; {silent}" if said else silent
+    return said
 
 
 def _why_it_waits(pod: PodObject, reason: str, events: Iterable[EventObject]) -> str:

@@ -273,6 +273,23 @@ async def test_when_keys_are_replaced_all_begins_anew_with_the_new_ones(server: 
     await started(server)
 
 
+@pytest.mark.lesson(39)
+async def test_a_run_that_is_deleted_and_made_again_starts_anew(server: FakeApiServer, start: Start) -> None:
+    await start()
+    server.objects.create(coderun())
+    job = await started(server)
+    add_pod(server, job, running_pod())
+    await until(lambda: status(server).get("phase") == "Running")
+    first = server.objects.get(JOBS, "default", job)
+    assert first is not None
+    server.objects.delete(RUNS, "default", "run-1")
+    server.objects.create(coderun())
+    await until(lambda: (server.objects.get(JOBS, "default", job) or first)["metadata"]["uid"] != first["metadata"]["uid"])
+    assert status(server)["phase"] == "Pending"
+    add_pod(server, job, running_pod())
+    await until(lambda: status(server).get("phase") == "Running")
+
+
 async def test_a_docsrun_is_told_that_nobody_works_on_it_yet(server: FakeApiServer, start: Start) -> None:
     replica = await start()
     server.objects.create(

@@ -231,6 +231,7 @@ async def test_a_label_of_somebody_else_or_another_head_is_set_anew(place: Place
     place.hub.on(f"GET {BASE}/issues/5/events", [event], [event, labeled("q", 40)])
     place.hub.on(f"DELETE {BASE}/issues/5/labels/q", [])
     place.hub.on(f"POST {BASE}/issues/5/labels", [])
+    place.hub.on(f"GET {BASE}/labels/q", {"name": "q"})
     await place.forge.add_label(5, "q")
     assert place.hub.writes() == [
         (f"DELETE {BASE}/issues/5/labels/q", None),
@@ -245,6 +246,7 @@ async def test_a_label_set_in_the_second_of_the_push_is_set_again_a_second_later
     place.hub.on(f"GET {BASE}/issues/5/events", [labeled("q", 20)], [labeled("q", 20)], [labeled("q", 21)])
     place.hub.on(f"DELETE {BASE}/issues/5/labels/q", [])
     place.hub.on(f"POST {BASE}/issues/5/labels", [])
+    place.hub.on(f"GET {BASE}/labels/q", {"name": "q"})
     await place.forge.add_label(5, "q")
     assert [line.split()[0] for line, _ in place.hub.writes()] == ["POST", "DELETE", "POST"]
     assert place.waits == [1.05]
@@ -398,3 +400,17 @@ async def test_a_diff_that_is_too_large_is_refused(place: Place) -> None:
     place.hub.on(f"GET {BASE}/pulls/5", pull_body(), Reply({"message": "Sorry, the diff exceeded the maximum"}, 406))
     with pytest.raises(RefusedError, match="406: Sorry, the diff exceeded the maximum"):
         await place.forge.diff(5)
+
+
+@pytest.mark.parametrize("status", [403, 404, 422])
+async def test_a_missing_label_is_made_in_its_colour_and_set_though_it_cannot_be_made(place: Place, status: int) -> None:
+    place.pull(pull_body(), pull_body(labels=[{"name": "task-7"}]))
+    place.hub.on(f"GET {BASE}/issues/5/events", [labeled("task-7", 40)])
+    place.hub.on(f"GET {BASE}/activity", [move(HEAD, 20), move(OLD, 9)])
+    place.hub.on(f"POST {BASE}/labels", Reply({"message": "no"}, status))
+    place.hub.on(f"POST {BASE}/issues/5/labels", [])
+    await place.forge.add_label(5, "task-7")
+    assert place.hub.writes() == [
+        (f"POST {BASE}/labels", {"name": "task-7", "color": "f29513"}),
+        (f"POST {BASE}/issues/5/labels", {"labels": ["task-7"]}),
+    ]

@@ -37,7 +37,7 @@ class Jobs:
     async def renew_token(self, job: str, token: str) -> None:
         assert (self.state, token) == (JobState.RUNNING, "token"), job
 
-    async def observe(self, job: str) -> Observation:
+    async def observe(self, job: str, *, owner: str = "") -> Observation:
         return Observation(state=self.state)
 
     async def stop(self, job: str, *, reason: str) -> None:

@@ -144,7 +144,7 @@ def test_the_report_comes_as_the_termination_message_and_the_last_words_where_th
     )
 
 
-@pytest.mark.lesson(14)
+@pytest.mark.lesson(14, 35)
 def test_the_token_is_a_mounted_folder_and_in_no_variable() -> None:
     plan = run_plan()
     secret = manifests.token_secret(plan)
@@ -172,6 +172,7 @@ def test_secrets_a_run_asks_for_reach_the_agent_under_names_that_cannot_change_t
     assert (env["HTTPS_PROXY"]["value"], env["HOME"]["value"]) == ("http://p", "/tmp")
 
 
+@pytest.mark.lesson(27)
 def test_a_docker_daemon_ends_with_the_agent_and_only_where_it_is_allowed() -> None:
     plan = run_plan(needs=PodNeeds(docker=True))
     allowed = replace(SETTINGS, docker_image="docker:dind")

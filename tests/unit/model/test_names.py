@@ -302,3 +302,10 @@ def test_different_deliveries_have_different_names_that_kubernetes_takes(one: st
 
 def test_ids_that_differ_only_in_case_are_different_deliveries() -> None:
     assert delivery_name(GUID.upper()) != delivery_name(GUID)
+
+
+@pytest.mark.parametrize("text", ["shop", "a" * 200, "play-" + "b" * 60])
+def test_labels_of_plays_and_services_fit_github(text: str) -> None:
+    labels = {names.run_label(text), names.service_label(text)}
+    assert len(labels) == 2
+    assert all(len(label) <= 50 and label.startswith(("run-", "service-")) for label in labels)

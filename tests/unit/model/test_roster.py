@@ -80,3 +80,15 @@ def test_two_agents_never_share_a_login(other: Agent, login: str) -> None:
     with pytest.raises(ConfigError) as caught:
         make_roster({"rex": REX, "max": other})
     assert str(caught.value) == f"agents 'rex' and 'max' share the login '{login}'; give each its own App"
+
+
+@pytest.mark.lesson(26)
+def test_where_the_forge_has_told_an_agents_login_no_person_of_its_name_is_taken_for_it() -> None:
+    tess = Agent(name="tess", github_app="5DLabs-Tess", forge_login="acme-tess[bot]", forge_email="7+acme-tess[bot]@x")
+    assert (tess.login, tess.email) == ("acme-tess[bot]", "7+acme-tess[bot]@x")
+    assert tess.is_login("Acme-Tess")
+    assert not any(tess.is_login(login) for login in ("tess", "tess[bot]", "5dlabs-tess[bot]", ""))
+    roster = make_roster({"tess": tess})
+    assert all(roster.of_app(name, wanted_by="run-1") is tess for name in ("tess", "5DLabs-Tess", "acme-tess[bot]"))
+    assert roster.named("") is None
+    assert REX.email == "rex@coderun.invalid"

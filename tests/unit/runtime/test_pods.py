@@ -150,6 +150,11 @@ def test_a_job_that_somebody_suspended_says_so() -> None:
             "",
             "its node 'n1' does not answer: nobody knows whether it goes on",
         ),
+        (
+            pod({"running": {}}, deleted=True, conditions=[condition("Ready", "Unknown", "NodeStatusUnknown")]),
+            "somebody pushed",
+            "asked to stop: somebody pushed; its node 'n1' does not answer: nobody knows whether it goes on",
+        ),
     ],
 )
 def test_a_running_pod_says_what_is_special_about_it(found: PodObject, stop: str, words: str) -> None:

@@ -142,6 +142,7 @@ class AppInstallations:
         self._client = client
         self._clock = clock
         self._known: dict[RepositoryId, int] = {}
+        self._numbers: dict[RepositoryId, int] = {}
 
     async def login(self) -> str:
         """The login of what the App does: `{slug}[bot]`."""
@@ -216,13 +217,18 @@ class AppInstallations:
 
     async def _issue(self, installation: int, repository: RepositoryId, permissions: Mapping[str, str]) -> Token:
         path = f"/app/installations/{installation}/access_tokens"
-        body = {"repositories": [repository.name], "permissions": dict(permissions)}
+        number = self._numbers.get(repository, 0)
+        # By its number once that is known: a repository that was renamed keeps it.
+        named = {"repository_ids": [number]} if number else {"repositories": [repository.name]}
+        body = {**named, "permissions": dict(permissions)}
         issued_at = self._clock()
         answer = await self._client.write("POST", path, body, repeatable=True)
         issued = decode(answer, IssuedToken, path)
-        others = [other.name for other in issued.repositories if other.name.lower() != repository.name]
+        others = [one for one in issued.repositories if (one.id != number if number else one.name.lower() != repository.name)]
         if issued.repository_selection == "all" or others:
             raise RefusedError(f"GitHub gave {self._client.identity} a token for more than {repository}; it is not used")
+        if issued.repositories:
+            self._numbers[repository] = issued.repositories[0].id
         return Token(text=issued.token, expires_at=issued.expires_at, issued_at=issued_at)
 
 
@@ -233,7 +239,7 @@ def _unissued(
     if error.status == _UNPROCESSABLE:
         return RefusedError(
             f"GitHub gives {identity} no token for {repository} with {asked}: {error.said}; grant the App these permissions "
-            "and let its owner accept them, and give its installation this repository"
+            "and let its owner accept them, and give its installation this repository (under the name it has now)"
         )
     if error.status == _FORBIDDEN:
         return RefusedError(f"GitHub gives {identity} no token for {repository}: {error.said}; is its installation suspended?")

@@ -18,7 +18,7 @@ from coderun.forge.github.assemble import head_branch_of, login_of, state_of
 from coderun.forge.github.client import Client, decode
 from coderun.forge.github.index import Entry, PullIndex
 from coderun.forge.github.reading import Reader
-from coderun.forge.github.rules import MAX_BODY, refusal_to_merge, refusal_to_review, standing_review
+from coderun.forge.github.rules import MAX_BODY, colour_of, refusal_to_merge, refusal_to_review, standing_review
 from coderun.forge.texts import (
     checked_branch,
     checked_label,
@@ -56,6 +56,12 @@ _CONCLUSIONS: Final = {CheckState.PASSED: "success", CheckState.FAILED: "failure
 _STATUSES: Final = {CheckState.PASSED: "success", CheckState.FAILED: "failure", CheckState.PENDING: "pending"}
 _WORDLESS: Final = "(no words)"  # GitHub wants some for everything but an approval
 _NOT_FOUND: Final = frozenset({404})
+_NOT_MADE: Final = frozenset({403, 404, 422})
+_ENQUEUE: Final = """mutation($pull: ID!, $head: GitObjectID!) {
+  enqueuePullRequest(input: {pullRequestId: $pull, expectedHeadOid: $head}) { clientMutationId }
+}"""
+_ON_QUEUE: Final = "added_to_merge_queue"
+_OFF_QUEUE: Final = "removed_from_merge_queue"
 _MOVED: Final = 409
 _UNMERGEABLE: Final = 405
 _MARKED_AT_ONCE: Final = 50
@@ -99,6 +105,7 @@ class GitHubForge:
         self._repository = repository
         self._index = PullIndex(client, self._path)
         self._told: dict[int, datetime] | None = None
+        self._labels: set[str] = set()
 
     @property
     def login(self) -> str:
@@ -189,6 +196,7 @@ class GitHubForge:
         there = {label_key(label.name) for label in pull.labels}
         lacking = [label for label in labels if label_key(label) not in there]
         if lacking:
+            await self._ensure_labels(lacking)
             await self._client.write("POST", f"{self._path}/issues/{pull.number}/labels", {"labels": lacking}, repeatable=True)
         return await self._reader.read(pull.number)
 
@@ -233,6 +241,7 @@ class GitHubForge:
                 return
             if there:
                 await self.remove_label(number, name)
+            await self._ensure_labels([name])
             path = f"{self._path}/issues/{number}/labels"
             await self._client.write("POST", path, {"labels": [name]}, repeatable=True)
             pull = await self._reader.pull(number)
@@ -241,6 +250,17 @@ class GitHubForge:
                 return
             # Set in the second of the push, it would pass for one of the head before.
             await self._client.pause(_NEXT_SECOND)
+
+    async def _ensure_labels(self, names: Iterable[str]) -> None:
+        """Make what labels the repository lacks, in their colours. Where that does not work, GitHub makes them grey."""
+        for name in names:
+            if label_key(name) in self._labels:
+                continue
+            path = f"{self._path}/labels"
+            if await self._client.find(f"{path}/{quote(name, safe='')}", shapes.Named) is None:
+                with contextlib.suppress(GitHubRefusedError, NotFoundError):
+                    await self._client.write("POST", path, {"name": name, "color": colour_of(name)}, quiet=_NOT_MADE)
+            self._labels.add(label_key(name))
 
     async def _binding(self, pull: shapes.Pull, name: str) -> tuple[bool, bool | None]:
         """Whether a label is bound to us and the head; whether it is set, None where nobody can tell to what it is bound."""
@@ -324,8 +344,10 @@ class GitHubForge:
     async def merge(self, number: int, *, head_sha: str, method: MergeMethod = MergeMethod.MERGE) -> PullRequest:
         """Merge exactly this head; merged already at it, it is given back.
 
+        Where the base has a merge queue it is put on it, and given back still open: the queue merges it in its turn.
+
         Raises:
-            RefusedError: moved on, conflicts, not approved, not open, not allowed.
+            RefusedError: moved on, conflicts, not approved, not open, not allowed, thrown off the queue.
         """
         pull = await self._reader.read(number)
         if _is_merged_at(pull, head_sha):
@@ -342,8 +364,34 @@ class GitHubForge:
             now = await self._reader.read(number)
             if _is_merged_at(now, head_sha):
                 return now  # an attempt before this one, whose answer was lost
+            if error.status == _UNMERGEABLE and "merge queue" in error.said.lower() and now.head_sha == head_sha:
+                return await self._enqueue(now)
             raise await self._unmerged(now, head_sha, error) from error
         return await self._merged(number)
+
+    async def _enqueue(self, pull: PullRequest) -> PullRequest:
+        """Put it on the merge queue, unless it is there, or was thrown off it since its head was pushed."""
+        events = await self._client.list(f"{self._path}/issues/{pull.number}/events", shapes.IssueEvent)
+        last = next((event for event in reversed(events) if event.event in {_ON_QUEUE, _OFF_QUEUE}), None)
+        if last is not None and last.event == _ON_QUEUE:
+            return pull
+        pushed = pull.pushes[-1].at if pull.pushes else None
+        if last is not None and (pushed is None or last.created_at is None or last.created_at >= pushed):
+            raise RefusedError(
+                f"the merge queue of {pull.base_branch!r} took pull request {pull.number} off without merging it; look at its "
+                "checks there, then push a correction or put it on the queue yourself"
+            )
+        shape = await self._reader.pull(pull.number)
+        answer = await self._client.write(
+            "POST",
+            graphql_url(self._client.base_url),
+            {"query": _ENQUEUE, "variables": {"pull": shape.node_id, "head": pull.head_sha}},
+        )
+        said = decode(answer, shapes.GraphAnswer, "/graphql")
+        if said.errors:
+            why = one_line("; ".join(error.message for error in said.errors), 300)
+            raise RefusedError(f"GitHub does not put pull request {pull.number} on the merge queue: {why}")
+        return pull
 
     async def _merged(self, number: int) -> PullRequest:
         for pause in (0.0, 0.5, 2.0):
@@ -409,6 +457,11 @@ class GitHubForge:
             await self._client.write("POST", f"{self._path}/check-runs", {"name": check.name, "head_sha": head_sha, **body})
         elif there.conclusion != conclusion or (there.output.summary or "") != summary:
             await self._client.write("PATCH", f"{self._path}/check-runs/{there.id}", body)
+
+
+def graphql_url(api: str) -> str:
+    """Where GraphQL is, given the base of the REST API; a GitHub Enterprise Server has it beside."""
+    return f"{api.removesuffix('/v3')}/graphql"
 
 
 def _hint_of(entry: Entry) -> Hint:

@@ -11,6 +11,14 @@ from coderun.model.pulls import PullRequest, PullState, Review, ReviewState
 
 _DECISIVE = frozenset({ReviewState.APPROVED, ReviewState.CHANGES_REQUESTED, ReviewState.DISMISSED})
 MAX_BODY = 65_536
+_COLOURS = {"task-": "f29513", "run-": "0366d6", "service-": "0e8a16"}
+_USUAL_COLOUR = "ededed"
+
+
+def colour_of(label: str) -> str:
+    """The colour of a label that is made by us: the one that the existing system gives it."""
+    name = label.lower()
+    return next((colour for prefix, colour in _COLOURS.items() if name.startswith(prefix)), _USUAL_COLOUR)
 
 
 def refusal_to_review(pull: PullRequest, login: str, state: ReviewState, head_sha: str) -> str | None:

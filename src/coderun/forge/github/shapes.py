@@ -44,9 +44,10 @@ class Installation(Shape, frozen=True, kw_only=True):
 
 
 class Named(Shape, frozen=True, kw_only=True):
-    """Anything that is known by its name."""
+    """Anything that is known by its name; `id` where its number is told."""
 
     name: str = ""
+    id: int = 0
 
 
 class IssuedToken(Shape, frozen=True, kw_only=True):
@@ -78,6 +79,7 @@ class Pull(Shape, frozen=True, kw_only=True):
     """A pull request; lists of them lack `merged`, `merged_by` and `mergeable`."""
 
     number: int
+    node_id: str = ""
     head: Ref
     base: Ref
     state: str = "open"
@@ -230,6 +232,18 @@ class Permission(Shape, frozen=True, kw_only=True):
     """What an account may do to a repository: `admin`, `write`, `read`, `none`."""
 
     permission: str = "none"
+
+
+class GraphAnswer(Shape, frozen=True, kw_only=True):
+    """The answer of GraphQL, as far as it refuses."""
+
+    errors: tuple["GraphError", ...] = ()
+
+
+class GraphError(Shape, frozen=True, kw_only=True):
+    """Why GraphQL refuses."""
+
+    message: str = ""
 
 
 class Comparison(Shape, frozen=True, kw_only=True):

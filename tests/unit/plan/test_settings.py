@@ -1,0 +1,32 @@
+"""Where a run's repository is: its own on GitHub, the one there is on the local forge."""
+
+import pytest
+from tests.unit.plan.samples import EVERYBODY, MINIMAL, minimal_run
+
+from coderun.plan.order import ForgeRef
+from coderun.plan.plan import plan
+from coderun.plan.settings import RunSettings
+
+HUB = ForgeRef(
+    kind="github",
+    location="https://ghes.example/api/v3",
+    repository="https://ghes.example/acme/shop.git",
+    web="https://ghes.example",
+)
+
+
+@pytest.mark.lesson(16)
+def test_on_github_a_run_works_in_its_own_repository_and_not_in_that_of_the_documents() -> None:
+    run = minimal_run("rex", repository_url="https://ghes.example/Acme/Tea.git", docs_repository_url="acme/docs")
+    order = plan(run, EVERYBODY, RunSettings(forge=HUB), attempt=1).order
+    assert order.forge.repository == "https://ghes.example/acme/tea.git"
+    assert (order.forge.kind, order.forge.location) == ("github", "https://ghes.example/api/v3")
+
+
+@pytest.mark.parametrize("url", ["/srv/shop", "what is this?"])
+def test_what_is_no_repository_on_github_stays_with_the_one_that_is_configured(url: str) -> None:
+    assert RunSettings(forge=HUB).forge_of(url) == HUB
+
+
+def test_the_local_forge_holds_one_repository_whatever_a_run_calls_it() -> None:
+    assert MINIMAL.forge_of("acme/shop") == MINIMAL.forge
