@@ -41,7 +41,7 @@ def register(
     slug: str = "",
 ) -> tuple[App, str]:
     """A new App that is installed nowhere, and its private key (PEM)."""
-    key = rsa.generate_private_key(public_exponent=65537, key_size=_KEY_BITS)
+    public, private = new_key()
     slug, number = slug or name.lower().replace(" ", "-"), world.new_id()
     app = App(
         id=number,
@@ -50,15 +50,21 @@ def register(
         client_id=f"Iv23li{number:014d}",
         owner=owner,
         bot=world.add_account(f"{slug}[bot]", "Bot"),
-        public_key=key.public_key(),
+        public_key=public,
         permissions=permissions,
         events=list(events),
         hook=Hook(id=world.new_id(), url=url, secret=secret, target_id=number),
         created_at=world.clock(),
     )
     world.apps.append(app)
+    return app, private
+
+
+def new_key() -> tuple[rsa.RSAPublicKey, str]:
+    """A key for an App: what GitHub keeps of it, and the private key (PEM)."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=_KEY_BITS)
     form = (serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption())
-    return app, key.private_bytes(*form).decode()
+    return key.public_key(), key.private_bytes(*form).decode()
 
 
 def take_manifest(world: World, manifest: dict[str, Any], owner: str) -> str:
