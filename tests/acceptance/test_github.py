@@ -52,6 +52,8 @@ async def test_a_task_goes_from_implementation_to_merge_with_all_webhooks_lost(h
     ]
     assert [(review.author.login, review.state.lower()) for review in pull.reviews] == [(tess, "approved")]
     assert play.status.message == f"pull request #1 is merged by {rex}"
+    paid = [entry for entry in hub.fake.journal if entry["status"] != 304]
+    assert len(paid) < 150, "of the 5000 an hour that each App has"
 
 
 @pytest.mark.lesson(14, 28)
