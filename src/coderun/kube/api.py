@@ -242,9 +242,7 @@ class Api:
         asked = {**({"fieldManager": MANAGER} if method in {"POST", "PUT"} else {}), **(query or {})}
         if self._dry_run:
             asked["dryRun"] = "All"
-        async with contextlib.AsyncExitStack() as stack:
-            if self._gate is not None:
-                await stack.enter_async_context(self._gate.writing())
+        async with self._gate.writing() if self._gate is not None else contextlib.nullcontext():
             answer = await self.client.request(
                 method,
                 resource.path(namespace, name, subresource),
