@@ -17,7 +17,6 @@ from coderun.forge.github import affairs
 from coderun.forge.github.affairs import (
     AppAffairs,
     AppView,
-    Attempt,
     BranchView,
     FullRule,
     HookConfig,
@@ -25,6 +24,7 @@ from coderun.forge.github.affairs import (
     RepositoryView,
 )
 from coderun.forge.github.client import Client
+from coderun.forge.github.deliveries import Attempt
 from coderun.model.errors import CoderunError, ForgeUnavailableError
 from coderun.model.names import task_branch
 
