@@ -1,4 +1,4 @@
-"""What is made from the code: the definitions that the chart brings, the schema of its values, and the page about fields.
+"""What is made from the code: what the chart brings of it, the schema of its values, and the page about fields.
 
 `make chart` writes these files (`python -m tests.deploy.chart_files`); a test compares them with what would be written.
 """
@@ -12,6 +12,7 @@ import msgspec
 from tests.deploy.chart_dashboard import dashboard
 from tests.deploy.fields_page import PAGE, page
 
+from coderun.app.configuration import packaged_roster
 from coderun.kube.crd import definitions
 from coderun.model.cluster import ClusterConfig, ObjectName, Quantity, WorkspaceSettings
 from coderun.model.coderun import SecretEnvVar
@@ -191,6 +192,7 @@ def files() -> Iterator[tuple[Path, str]]:
     """Every file that is made, and what it holds."""
     for made in definitions():
         yield CHART / "files" / "crds" / f"{made['metadata']['name']}.yaml", dump(made)
+    yield CHART / "files" / "agents.txt", "".join(f"{name}\n" for name in packaged_roster().agents)
     yield PAGE, page()
     yield CHART / "files" / "dashboard.json", msgspec.json.format(msgspec.json.encode(dashboard()), indent=1).decode() + "\n"
     schema = msgspec.json.format(msgspec.json.encode(values_schema()), indent=2).decode()
