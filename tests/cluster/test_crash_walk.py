@@ -1,15 +1,17 @@
 """Kill -9 of the controller after every write to a real API server: the play ends as it would have, and no agent runs twice.
 
-One play is walked through by some thirty short lives of `coderun controller`. Each makes one write and is killed before it hears
-of it. Pods are processes here, so that a walk takes minutes; everything else of the cluster is the real one, and
-the controller has the rights that the chart gives it.
+One play is walked through by some thirty short lives of `coderun controller`. Each makes one write and is killed before it
+hears of it. Pods are processes here, so that a walk takes minutes; everything else of the cluster is the real one, and the
+controller has the rights that the chart gives it.
 """
 
+import asyncio
 import contextlib
 import json
 import os
 import ssl
 import sys
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -17,7 +19,7 @@ from typing import Any
 
 import pytest
 from tests.acceptance.cluster_kit import ClusterWorld
-from tests.acceptance.kit import ROOT, Command, until
+from tests.acceptance.kit import ROOT, Command
 from tests.cluster.ferry import Ferry, ferry
 from tests.cluster.harness import ControlPlane
 from tests.cluster.harness.volumes import Volumes
@@ -33,6 +35,7 @@ from coderun.kube.crd import KINDS, definitions
 
 PLAY = "play-acme-shop-1"
 FEWEST_DEATHS = 24
+LIFE = 120.0
 PROGRAM = '#!/bin/sh\nexec {python} -m coderun.cli.main "$@"\n'
 
 
@@ -47,6 +50,13 @@ class Walk(ClusterWorld):
         words = ["controller", "--config", str(self.folder / "controller.yaml"), "--kubeconfig", str(self.kubeconfig)]
         more = ["--namespace", self.namespace, "--github-keys", str(self.folder / "keys")]
         return self.start(*words, *more, "--health-host", "127.0.0.1", "--health-port", "0")
+
+    async def end_of(self, controller: Command) -> None:
+        """Wait until a controller is dead, or there is nothing left to do for it."""
+        end = time.monotonic() + LIFE
+        while controller.is_running and self.phase != "Succeeded":
+            assert time.monotonic() < end, f"a controller neither died nor came to the merge\n{self.tell()}"
+            await asyncio.sleep(0.3)
 
     def bury(self, dead: Command) -> None:
         """Nobody waits for a Lease that its holder cannot give back: the operator takes it away."""
@@ -139,12 +149,7 @@ async def test_a_play_whose_controllers_are_killed_after_every_write_ends_as_one
     while walk.phase != "Succeeded":
         controller = walk.control()
         walk.way.arm(controller.kill)
-        await until(
-            lambda it=controller: not it.is_running or walk.phase == "Succeeded",  # type: ignore[misc]
-            f"the death of controller {deaths}, or the merge",
-            within=120,
-            tell=walk.tell,
-        )
+        await walk.end_of(controller)
         walk.bury(controller)
         deaths += 1
 
