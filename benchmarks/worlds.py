@@ -75,10 +75,15 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
                 stderr=log,
             )
 
+    @property
+    def said(self) -> str:
+        """What the programs started here have said so far."""
+        return (self.folder / "programs.log").read_text("utf-8", "replace")
+
     @contextlib.contextmanager
-    def controller(self) -> Iterator[subprocess.Popen[bytes]]:
+    def controller(self, *words: str) -> Iterator[subprocess.Popen[bytes]]:
         """`coderun up`, for as long as the block lasts."""
-        process = self.start("-m", "coderun.cli.main", "up", "--repo", str(self.project))
+        process = self.start("-m", "coderun.cli.main", "up", "--repo", str(self.project), *words)
         try:
             yield process
         finally:

@@ -52,6 +52,8 @@ async def test_a_task_goes_from_implementation_to_merge_with_all_webhooks_lost(h
     ]
     assert [(review.author.login, review.state.lower()) for review in pull.reviews] == [(tess, "approved")]
     assert play.status.message == f"pull request #1 is merged by {rex}"
+    paid = [entry for entry in hub.fake.journal if entry["status"] != 304]
+    assert len(paid) < 150, "of the 5000 an hour that each App has"
 
 
 @pytest.mark.lesson(14, 28)
@@ -254,3 +256,13 @@ async def test_pull_requests_are_listed_reviewed_and_merged_by_a_person_from_the
     again = await hub.coderun("play", "--task", "1")
     assert "task 1: play-acme-shop-1 is done: its pull request was merged" in again.out, again.said
     assert up.is_running
+
+
+async def test_what_a_reviewer_leaves_behind_that_cannot_push_stops_no_play(hub: GitHubWorld) -> None:
+    hub.script({"testing": [{"do": "write", "file": "report.xml", "text": "<x/>"}, {"do": "verdict", "verdict": "approve"}]})
+
+    ended = await hub.coderun("play", "--task", "1", "--auto-merge")
+
+    assert ended.code == 0, ended.said + hub.tell()
+    assert (await hub.play(1)).status.phase is PlayPhase.SUCCEEDED
+    assert "report.xml" not in hub.git("--git-dir", str(hub.fake.repo(REPOSITORY).git.path), "ls-tree", "--name-only", "main")

@@ -37,6 +37,18 @@ def report(hub: GitHubWorld, sha: str, state: str, context: str = "ci") -> None:
         assert answer.status == 201
 
 
+def patch(hub: GitHubWorld, path: str, change: dict[str, str]) -> None:
+    """As the person, in the browser."""
+    request = Request(  # noqa: S310 - the fake's own address
+        f"{hub.fake.api_url}/repos/{REPOSITORY}/{path}",
+        data=msgspec.json.encode(change),
+        headers={"Authorization": f"Bearer {hub.person_token}"},
+        method="PATCH",
+    )
+    with urlopen(request) as answer:  # noqa: S310 - the same
+        assert answer.status == 200
+
+
 async def test_labels_are_made_in_their_colours_and_say_task_play_and_service(hub: GitHubWorld) -> None:
     assert (await hub.coderun("play", "--task", "1", "--auto-merge")).code == 0
     assert hub.labels() == {"task-1", "run-play-acme-shop-1", "service-shop", "ready-for-qa"}
@@ -236,3 +248,24 @@ async def test_a_person_called_like_an_agent_is_no_agent(hub: GitHubWorld) -> No
     assert await play.ended() == 0
     passed = next(gate for gate in (await hub.play(1)).status.gates if gate.stage == "testing")
     assert passed.actor == hub.login("tess")
+
+
+async def test_a_closed_pull_request_ends_the_play_and_a_reopened_one_goes_on_with_a_retry(hub: GitHubWorld) -> None:
+    hub.script({"quality": [{"do": "hold", "until": "go"}, DONE]})
+    play = hub.start("play", "--task", "1", "--auto-merge")
+    await hub.until_ran("quality")
+    hub.do(hub.fake.people.close, REPOSITORY, 1, PERSON)
+    ended = await hub.until_play(lambda play: play.is_finished, "an end")
+    assert "pull request #1 was closed" in ended.status.message
+    assert await play.ended() != 0
+
+    up = hub.start("up")
+    patch(hub, "pulls/1", {"state": "open"})
+    hub.release("go")
+    retried = await hub.coderun("retry", "1")
+
+    assert retried.code == 0, retried.said
+    merged = await hub.until_phase(PlayPhase.SUCCEEDED, within=120)
+    assert merged.status.pull_request is not None
+    assert (merged.status.pull_request.number, len(hub.fake.repo(REPOSITORY).pulls)) == (1, 1)
+    assert up.is_running

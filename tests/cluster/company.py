@@ -131,6 +131,16 @@ class Company:
         """What the real `helm` says to the operator."""
         return run(self._helm, *arguments, "-n", self.namespace, "--kubeconfig", self.cluster.kubeconfig, seconds=300)
 
+    def open_repository(self, name: str) -> str:
+        """Another repository with the same content, on which all Apps are installed."""
+        full_name = f"Acme/{name}"
+        self.hub.here(self.hub.fake.create_repo(full_name, source=self.hub.repository))
+        for agent in AGENTS:
+            installed = self.hub.installations[agent]
+            assert installed.repos is not None
+            installed.repos.add(self.hub.fake.repo(full_name).id)
+        return full_name
+
     def keep_key(self, agent: str, private_key: str) -> None:
         """Have the Secret with an App's key."""
         self.cluster.apply(
@@ -146,12 +156,14 @@ class Company:
         image = {"repository": "localhost/coderun-agent", "tag": "test", "pullPolicy": "Never"}
         roles = zip(AGENTS, ("implementation", "quality", "testing"), strict=True)
         command = ["python3", PROGRAM, self.director.url]
+        agents: dict[str, dict[str, Any]] = {
+            name: {"role": role, "cli": {"cliType": "command", "settings": {"command": command}}} for name, role in roles
+        }
+        agents["tess"]["serviceAccount"] = "tester"
         return {
             "image": image,
             "namespaces": self.namespaces,
-            "agents": {
-                name: {"role": role, "cli": {"cliType": "command", "settings": {"command": command}}} for name, role in roles
-            },
+            "agents": agents,
             "config": {
                 "forge": {"type": "github", "url": self.hub.fake.url, "pollSeconds": 1},
                 "limits": {"retryBackoffSeconds": 0, "stopGraceSeconds": 5},
@@ -161,6 +173,7 @@ class Company:
                 "image": image,
                 "env": {"SSL_CERT_FILE": AUTHORITY},
                 "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "1Gi"}},
+                "serviceAccountRules": {"tester": [{"apiGroups": [""], "resources": ["services"], "verbs": ["list"]}]},
             },
             "workspaces": {"size": "1Gi"},
             "github": {"apps": {name: {"secretName": f"app-{name}"} for name in AGENTS}},
@@ -188,9 +201,9 @@ class Company:
 
     # What a person does.
 
-    def play(self, number: int, *, namespace: str = "", repository: str = REPOSITORY) -> str:
+    def play(self, number: int, *, namespace: str = "", repository: str = REPOSITORY, name: str = "") -> str:
         """Write a Play of a task; its name."""
-        name = f"play-{repository.partition('/')[2].lower()}-{number}"
+        name = name or f"play-shop-{number}"
         spec = {"taskId": number, "repositoryUrl": f"{self.hub.fake.url}/{repository}", "service": "shop", "autoMerge": True}
         metadata = {"name": name, "namespace": namespace or self.namespace}
         self.cluster.apply({"apiVersion": "agents.platform/v1", "kind": "Play", "metadata": metadata, "spec": spec})

@@ -1,4 +1,4 @@
-"""What is made from the code: the definitions that the chart brings, the schema of its values, and the page about fields.
+"""What is made from the code: what the chart brings of it, the schema of its values, and the page about fields.
 
 `make chart` writes these files (`python -m tests.deploy.chart_files`); a test compares them with what would be written.
 """
@@ -12,6 +12,7 @@ import msgspec
 from tests.deploy.chart_dashboard import dashboard
 from tests.deploy.fields_page import PAGE, page
 
+from coderun.app.configuration import packaged_roster
 from coderun.kube.crd import definitions
 from coderun.model.cluster import ClusterConfig, ObjectName, Quantity, WorkspaceSettings
 from coderun.model.coderun import SecretEnvVar
@@ -50,6 +51,9 @@ VARIABLES: Final[Schema] = {
     "propertyNames": {"pattern": "^[A-Za-z_][A-Za-z0-9_]*$"},
     "additionalProperties": {"type": ["string", "number", "boolean"]},
 }
+SUBJECT: Final = closed(
+    {"kind": {"enum": ["User", "Group", "ServiceAccount"]}, "name": TEXT, "apiGroup": TEXT, "namespace": TEXT}, "kind", "name"
+)
 RULES: Final = a_list(
     closed(
         {"apiGroups": a_list(TEXT), "resources": a_list(TEXT), "verbs": a_list(TEXT), "resourceNames": a_list(TEXT)},
@@ -113,6 +117,7 @@ def values_schema() -> Schema:
         "crds": closed({"install": FLAG, "keep": FLAG}),
         "serviceAccount": closed({"create": FLAG, "name": NAME, "annotations": texts()}),
         "rbac": closed({"create": FLAG}),
+        "people": closed({"role": FLAG, "subjects": a_list(SUBJECT)}),
         "agents": {"type": "object", "propertyNames": {"pattern": DNS}, "additionalProperties": agent},
         "config": config,
         "runs": closed(runs),
@@ -187,6 +192,7 @@ def files() -> Iterator[tuple[Path, str]]:
     """Every file that is made, and what it holds."""
     for made in definitions():
         yield CHART / "files" / "crds" / f"{made['metadata']['name']}.yaml", dump(made)
+    yield CHART / "files" / "agents.txt", "".join(f"{name}\n" for name in packaged_roster().agents)
     yield PAGE, page()
     yield CHART / "files" / "dashboard.json", msgspec.json.format(msgspec.json.encode(dashboard()), indent=1).decode() + "\n"
     schema = msgspec.json.format(msgspec.json.encode(values_schema()), indent=2).decode()

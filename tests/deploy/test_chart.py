@@ -253,6 +253,10 @@ def test_a_change_of_configuration_rolls_the_controller(helm: Helm) -> None:
         ({"templates": {"files": {"../x.hbs": ""}}}, "x.hbs"),
         ({"ingress": {"enabled": True}, "webhook": {"enabled": False}}, "ingress.enabled needs webhook.enabled"),
         ({"httpRoute": {"enabled": True}, "webhook": {"enabled": False}}, "httpRoute.enabled needs webhook.enabled"),
+        (
+            {"github": {"apps": {"rexx": {"secretName": "s"}}}},
+            'there is no agent "rexx" (known agents: blaze, cleo, morgan, rex, tess)',
+        ),
         ({"runs": {"serviceAccountRules": {"other": []}}}, 'no agent has the service account "other"'),
     ],
     ids=str,

@@ -87,7 +87,10 @@ ELSEWHERE = {
     "make demo": "tests/docs/test_make.py::test_a_fresh_clone_plays_the_demo_with_nothing_but_python_git_and_make",
     "make test": "tests/docs/test_make.py::test_make_test_runs_lint_and_every_tier",
     "pipx install .": "tests/wheel/test_wheel.py::test_the_wheel_installed_alone_plays_the_demo_from_an_empty_folder",
+    "make demo-github": "tests/acceptance/test_demo_github.py::test_every_trouble_is_made_and_survived",
 }
+PAGES_OF_THEIR_OWN = {"On GitHub": "docs/github.md", "On a cluster": "docs/kubernetes.md"}
+"""Headings of the README whose commands stand on a page of their own, and are run from there."""
 HOLDING = {("README.md", "What goes on, and why")}
 CHECKED_ELSEWHERE = {
     "docs/github.md": "tests/docs/test_github_page.py",
@@ -248,11 +251,20 @@ def _without_chance(answer: str) -> str:
 def test_no_command_of_a_page_is_left_out() -> None:
     written: dict[tuple[str, str], list[str]] = {}
     for block in ALL_BLOCKS:
-        if block.page not in CHECKED_ELSEWHERE:
+        if block.page not in CHECKED_ELSEWHERE and block.heading not in PAGES_OF_THEIR_OWN:
             rest = [command for command in block.commands if command not in ELSEWHERE]
             if rest:
                 written.setdefault((block.page, block.heading), []).extend(rest)
     assert written == {scenario: [step.command for step in steps] for scenario, steps in SCENARIOS.items()}
+
+
+@pytest.mark.parametrize("heading", PAGES_OF_THEIR_OWN)
+def test_what_the_readme_shows_of_a_page_is_run_from_there(heading: str) -> None:
+    there = [command for block in ALL_BLOCKS if block.page == PAGES_OF_THEIR_OWN[heading] for command in block.commands]
+    here = [command for block in ALL_BLOCKS if block.heading == heading for command in block.commands]
+    shown = [command for command in here if command not in ELSEWHERE]
+    assert shown
+    assert [command for command in there if command in shown] == shown
 
 
 def test_every_command_is_in_a_block_that_says_so() -> None:

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 import yaml
 from tests.deploy.chart_files import CHART, values_schema
+from tests.deploy.rights import CONTROLLER, granted
 from tests.docs.pages import blocks, read
 from tests.fakes.structural import pruned, refusals
 
@@ -68,21 +69,12 @@ def test_every_key_of_the_controllers_configuration_is_on_the_page_with_its_defa
 
 def test_every_right_is_on_the_page_with_its_verbs() -> None:
     written = {
-        name: tuple(verbs.split())
-        for cells in re.findall(r"^\| (`[a-z][^|]*`) \| ([a-z ]+) \| [^|]+ \|$", section("Rights"), re.MULTILINE)
-        for name in re.findall(r"`([^`]+)`", cells[0])
-        for verbs in [cells[1]]
+        (verb, name)
+        for cells, verbs in re.findall(r"^\| (`[a-z][^|]*`) \| ([a-z ]+) \| [^|]+ \|$", section("Rights"), re.MULTILINE)
+        for name in re.findall(r"`([^`]+)`", cells)
+        for verb in verbs.split()
     }
-    text = (CHART / "templates" / "rbac.yaml").read_text("utf-8")
-    worked = text.partition("---\n# Leader election")[0]
-    granted: dict[str, tuple[str, ...]] = {}
-    for group, resources, verbs in re.findall(
-        r"- apiGroups: \[(.*?)\]\n    resources: \[(.*?)\]\n    verbs: \[(.*?)\]", worked
-    ):
-        for resource in resources.split(", "):
-            suffix = f".{group}" if group != '""' else ""
-            granted[f"{resource}{suffix}"] = tuple(verbs.split(", "))
-    assert written == granted
+    assert written == granted(CONTROLLER)
 
 
 @pytest.mark.parametrize(

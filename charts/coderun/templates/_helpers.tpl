@@ -131,3 +131,13 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- if $parcel -}}{{- $parcels = append $parcels $parcel -}}{{- end -}}
 {{- toJson $parcels -}}
 {{- end -}}
+
+{{/* Refuses Apps of agents that there are not: a misspelt name would be passed over in silence. */}}
+{{- define "coderun.checkApps" -}}
+{{- $known := concat (.Files.Get "files/agents.txt" | trim | splitList "\n") (keys .Values.agents) | uniq | sortAlpha -}}
+{{- range $agent, $app := .Values.github.apps -}}
+{{- if not (has $agent $known) -}}
+{{- fail (printf "github.apps: there is no agent %q (known agents: %s)" $agent (join ", " $known)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}

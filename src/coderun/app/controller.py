@@ -46,6 +46,8 @@ EVENT_BATCH = 200
 DELIVERY_DAYS = 30.0
 TIDY_SECONDS = 3600.0
 POLL_SECONDS = 1.0
+HINT_SECONDS = 0.2
+HINTED_REMEMBERED = 1000
 
 
 class Kind(StrEnum):
@@ -207,6 +209,7 @@ class Controller:
         self._stopping = asyncio.Event()
         self._trouble: dict[Key, str] = {}
         self._looked_at: set[str] = set()
+        self._hinted: dict[str, float] = {}
         self.ready = asyncio.Event()
         self.reconciles = 0
 
@@ -333,12 +336,24 @@ class Controller:
             # A pull request nobody is bound to yet may be the one an open play waits for.
             plays.update(self._view.unbound(repository))
         for play in plays:
-            self._queue.add(Key(Kind.PLAY, play))
+            self._look_soon(play)
         # Of one that has ended only a person's command moves anything.
         ended = self._view.ended_of_pull(repository, hint.number) if hint.number is not None else []
         for play in ended:
             self._talk_about(play)
         return plays.union(ended if Kind.TALK in self._reconcilers else ())
+
+    def _look_soon(self, play: str) -> None:
+        """Look at a play that was hinted at: at once, but a storm of hints is not a storm of looks."""
+        key, now = Key(Kind.PLAY, play), self._monotonic()
+        left = self._hinted.get(play, now) - now
+        if left <= 0:
+            if len(self._hinted) > HINTED_REMEMBERED:
+                self._hinted = {name: at for name, at in self._hinted.items() if at > now}
+            self._hinted[play] = now + HINT_SECONDS
+            self._queue.add(key)
+        else:
+            self._queue.add_after(key, left)
 
     def _talk_about(self, play: str) -> None:
         if Kind.TALK in self._reconcilers:

@@ -55,6 +55,7 @@ class GitHubHosting:
     Args:
         repository: `owner/name`, as a person wrote it; "" for all.
         cache: File for what GitHub says of who the agents are, for a start while it does not answer; None keeps nothing.
+        permit: Called before anything is changed on GitHub; raises where this process may not.
         poll: Seconds between two looks at the forge while things move.
     """
 
@@ -69,8 +70,10 @@ class GitHubHosting:
         environment: Mapping[str, str],
         clock: Callable[[], datetime],
         metrics: ForgeMetrics | None = None,
+        permit: Callable[[], None] | None = None,
     ) -> None:
         self._metrics = metrics
+        self._permit = permit
         self._host = credentials.host
         self._configuration = configuration
         self._credentials = credentials
@@ -150,7 +153,14 @@ class GitHubHosting:
         if self._session is None:
             self._session = open_session()
         proxy = proxy_for(self._host.api, self._environment)
-        return Client(self._session, PersonalToken("nobody"), base_url=self._host.api, proxy=proxy, metrics=self._metrics)
+        return Client(
+            self._session,
+            PersonalToken("nobody"),
+            base_url=self._host.api,
+            proxy=proxy,
+            metrics=self._metrics,
+            permit=self._permit,
+        )
 
     def _apps(self) -> dict[str, AppAccount]:
         if self._own is None:

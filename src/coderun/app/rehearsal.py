@@ -187,9 +187,9 @@ class NotedRuntime:
     async def renew_token(self, job: str, token: str) -> None:
         """Nothing to note: that happens all the time."""
 
-    async def observe(self, job: str) -> Observation:
+    async def observe(self, job: str, *, owner: str = "") -> Observation:
         """See `Runtime`."""
-        return await self._runtime.observe(job)
+        return await self._runtime.observe(job, owner=owner)
 
     async def stop(self, job: str, *, reason: str) -> None:
         """Noted."""

@@ -4,6 +4,7 @@ Each App's own log is looked through at the start and then again and again: ofte
 is well. What is found goes into the inbox under the id it would have had: it is the same delivery whichever way it comes.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Final
@@ -22,6 +23,7 @@ SOON: Final = 5.0
 LONGER: Final = (1, 2, 4, 10)
 NO_WEBHOOK: Final = 1800.0
 AT_ONCE: Final = 200
+READ_TOGETHER: Final = 8
 _OVERLAP: Final = timedelta(minutes=5)
 _REMEMBERED: Final = 50_000
 _log = structlog.get_logger(__name__)
@@ -43,6 +45,7 @@ class DeliveryRepair:
         self._looked: dict[str, datetime] = {}
         self._quiet: dict[str, int] = {}
         self._done: dict[str, None] = {}
+        self._backlog: dict[str, list[Attempt]] = {}
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -50,23 +53,40 @@ class DeliveryRepair:
         return tuple(self._logs)
 
     async def reconcile(self, name: str) -> Again:
-        """One look through the log of an App. Raises what its client and the inbox raise; then nothing counts as looked at."""
+        """One look through the log of an App, or a portion of what the last look found.
+
+        Raises what its client and the inbox raise; what could be read until then is taken in all the same.
+        """
+        if not self._backlog.get(name):
+            try:
+                await self._look(name)
+            except NotFoundError:
+                return Again(after=NO_WEBHOOK)  # what this App would have told is found by looking at the pull requests
+        missing = self._backlog.get(name, [])
+        portion = missing[:AT_ONCE]
+        reading = asyncio.Semaphore(READ_TOGETHER)
+        read = await asyncio.gather(*(self._read(name, each, reading) for each in portion), return_exceptions=True)
+        await self._inbox.put_deliveries(delivery for delivery in read if isinstance(delivery, Delivery))
+        failed = [(each, error) for each, error in zip(portion, read, strict=True) if isinstance(error, BaseException)]
+        unread = [each for each, _ in failed]
+        self._remember([each for each in portion if each not in unread])
+        self._backlog[name] = [*unread, *missing[AT_ONCE:]]
+        if failed:
+            raise failed[0][1]
+        if self._backlog[name]:
+            return Again(after=0.0)
+        return Again(after=self._pause(name, is_quiet=not portion))
+
+    async def _look(self, name: str) -> None:
+        """Find what is missing, oldest first."""
         begun = self._clock()
         since = self._looked.get(name, begun - timedelta(days=KEPT_DAYS)) - _OVERLAP
-        try:
-            failed = await self._logs[name].failed_since(since)
-        except NotFoundError:
-            return Again(after=NO_WEBHOOK)  # what this App would have told is found by looking at the pull requests
+        failed = await self._logs[name].failed_since(since)
         missing = [attempt for attempt in failed if not await self._is_known(attempt)]
-        found = [await self._read(name, attempt) for attempt in missing[:AT_ONCE]]
-        await self._inbox.put_deliveries(delivery for delivery in found if delivery is not None)
-        self._remember(missing[:AT_ONCE])
-        if len(missing) > AT_ONCE:
-            return Again(after=0.0)
-        self._looked[name] = begun
         if missing:
             _log.info("deliveries found in GitHub's log", app=name, deliveries=len(missing))
-        return Again(after=self._pause(name, is_quiet=not missing))
+        self._backlog[name] = missing
+        self._looked[name] = begun
 
     async def _is_known(self, attempt: Attempt) -> bool:
         identity = _identity(attempt)
@@ -76,9 +96,10 @@ class DeliveryRepair:
             self._remember([attempt])
         return True
 
-    async def _read(self, name: str, attempt: Attempt) -> Delivery | None:
+    async def _read(self, name: str, attempt: Attempt, reading: asyncio.Semaphore) -> Delivery | None:
         """The delivery behind an attempt, None where nothing can be made of it: GitHub's log is no better than its webhooks."""
-        body = await self._logs[name].body(attempt)
+        async with reading:
+            body = await self._logs[name].body(attempt)
         headers = {"x-github-delivery": attempt.guid, "x-github-event": attempt.event, "content-type": "application/json"}
         try:
             return to_delivery(headers, body or b"{}", self._clock())

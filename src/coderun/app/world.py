@@ -5,6 +5,7 @@ before has written is seen before anything is decided. Nothing here decides.
 """
 
 import asyncio
+import gc
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime
@@ -141,6 +142,8 @@ class World:
                     metrics=noted,
                     workers=self._workers,
                 )
+                gc.collect()
+                gc.freeze()  # what was listed stays: the collector of cycles need not look through it again and again
                 self._metrics.show(self.namespace, view, is_synced=lambda: store.is_synced)
                 _log.info("namespace is worked", namespace=self.namespace)
                 await self.controller.run()

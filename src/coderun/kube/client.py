@@ -168,7 +168,10 @@ class KubeClient:
                         await self._refresh(forced=True)
                     raise translate(attempted, status, read_status(await answer.read()), answer.headers)
                 self.observer.request(method="WATCH", resource=resource, status=status, seconds=self._clock() - start)
-                yield answer.content.iter_any()
+                try:
+                    yield answer.content.iter_any()
+                finally:
+                    _break_off(answer)
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise _unreachable(attempted, self.server, error) from error
 
@@ -207,6 +210,13 @@ class KubeClient:
             self._fresh_until = self._clock() + REFRESH_SECONDS
             await self._reload()
         return True
+
+
+def _break_off(answer: aiohttp.ClientResponse) -> None:
+    """Let go of a stream that has not come to its end at once: a polite farewell over TLS would outlive the loop."""
+    transport = answer.connection.transport if answer.connection is not None else None
+    if transport is not None:
+        transport.abort()
 
 
 def _unreachable(attempted: str, server: str, error: Exception) -> ClusterUnavailableError:

@@ -21,6 +21,21 @@ CATEGORY: Final = "agents"
 """`kubectl get agents` lists every kind of the group."""
 
 
+_LIMITS: Final = frozenset(
+    {
+        "minimum",
+        "maximum",
+        "minLength",
+        "maxLength",
+        "pattern",
+        "minItems",
+        "maxItems",
+        "maxProperties",
+        "x-kubernetes-validations",
+    }
+)
+
+
 class Column(NamedTuple):
     """A column of `kubectl get`; those of priority 1 are shown by `-o wide` only."""
 
@@ -49,6 +64,7 @@ class Kind(NamedTuple):
 
 _AGE = Column("Age", ".metadata.creationTimestamp", "date")
 _REPOSITORY = Column("Repository", ".spec.repositoryUrl", priority=1)
+_ACCEPTED = Column("Accepted", '.status.conditions[?(@.type=="Accepted")].reason')
 _MESSAGE = Column("Message", ".status.message", priority=1)
 
 KINDS: Final = (
@@ -70,6 +86,7 @@ KINDS: Final = (
             Column("PR", ".status.pullRequestUrl", priority=1),
             Column("Cost", ".status.usage.costUsd", "number", priority=1),
             _REPOSITORY,
+            _ACCEPTED._replace(priority=1),
             _MESSAGE,
             _AGE,
         ),
@@ -90,6 +107,7 @@ KINDS: Final = (
             Column("PR", ".status.pullRequest.number", "integer"),
             Column("Waiting", ".status.waiting.reason"),
             _REPOSITORY,
+            _ACCEPTED._replace(priority=1),
             Column("Moves", ".status.waiting.wouldMove", priority=1),
             _MESSAGE,
             _AGE,
@@ -105,7 +123,7 @@ KINDS: Final = (
         columns=(
             _REPOSITORY._replace(priority=0),
             Column("Phase", ".status.phase"),
-            Column("Accepted", '.status.conditions[?(@.type=="Accepted")].reason'),
+            _ACCEPTED,
             _MESSAGE,
             _AGE,
         ),
@@ -170,9 +188,20 @@ def _root(kind: Kind) -> Schema:
             "kind": {"type": "string"},
             "metadata": {"type": "object"},
             "spec": schema_of(kind.spec, FIELDS),
-            "status": schema_of(kind.status, FIELDS),
+            "status": _without_limits(schema_of(kind.status, FIELDS)),
         },
     }
+
+
+def _without_limits(schema: Schema) -> Schema:
+    """A schema that refuses nothing but wrong types and unknown words."""
+    made = {key: value for key, value in schema.items() if key not in _LIMITS}
+    if "properties" in made:
+        made["properties"] = {name: _without_limits(field) for name, field in made["properties"].items()}
+    for inside in ("items", "additionalProperties"):
+        if inside in made:
+            made[inside] = _without_limits(made[inside])
+    return made
 
 
 def _column(column: Column) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """What the custom resource definitions say of each field beyond its type: words for people, limits, who may change it.
 
-`kube.schema` lays this over the schemas made from the structs. In a spec there are limits, so that a bad object is refused with
-a message that names the field. In a status there are none but types and enums: a write of the controller must never be refused.
+`kube.schema` lays this over the schemas made from the structs. In a spec that people write there are limits, so that a bad
+object is refused with a message that names the field. In a status (`kube.crd` takes them out there) and in deliveries there are
+none but types and enums: a write of the controller must never be refused.
 Where a regular expression would be the message, a CEL rule says in words what to write.
 """
 
@@ -183,7 +184,7 @@ FIELDS: Final[Words] = {
         "context": _say("Why it runs again (review comments, failed checks), as title and text. Untrusted.", **_ATOMIC),
         "budget": _say("Limits of what may be spent."),
         "timeout": _say("Limit of one attempt in seconds; empty takes the configured one.", minimum=1, maximum=315_360_000),
-        "cancelRequested": _say("Why the run shall end; setting it cancels the run.", maxLength=4096),
+        "cancelRequested": _say("Why the run shall end; setting it cancels the run.", maxLength=65_536),
     },
     SecretEnvVar: {
         WHOLE: _say("An environment variable read from a key of a Secret."),
@@ -214,7 +215,7 @@ FIELDS: Final[Words] = {
     Gate: {
         WHOLE: _say("A claim about the forge."),
         "kind": _say("What it looks at."),
-        "label": _say("Name of the label, for the kind `label`.", maxLength=50),
+        "label": _say("Name of the label, for the kind `label`.", maxLength=253),
         "by": _say("Whose doing counts: the stage's agent, or anyone."),
     },
     TaskText: {
@@ -432,20 +433,20 @@ FIELDS: Final[Words] = {
                 "x-kubernetes-validations": [_rule("self == oldSelf", "a delivery is what came in; its spec cannot be changed")]
             },
         ),
-        "deliveryId": _say("The forge's delivery id; the object's name follows from it.", minLength=1, maxLength=256),
-        "event": _say("Name of the event with its action.", minLength=1, maxLength=256),
-        "repository": _say("Canonical repository id.", maxLength=2048),
+        "deliveryId": _say("The forge's delivery id; the object's name follows from it."),
+        "event": _say("Name of the event with its action."),
+        "repository": _say("Canonical repository id."),
         "receivedAt": _say("When it was stored."),
-        "digest": _say("SHA-256 of the body as it came, in hex.", maxLength=128),
-        "actor": _say("Login of whoever caused it.", maxLength=256),
-        "hints": _say("What it points at.", maxItems=256),
+        "digest": _say("SHA-256 of the body as it came, in hex."),
+        "actor": _say("Login of whoever caused it."),
+        "hints": _say("What it points at."),
     },
     DeliveryHint: {
         WHOLE: _say("Whatever is known of a pull request, tasks, a branch and a commit."),
-        "pullRequest": _say("Number of a pull request; 0 is none.", minimum=0),
-        "tasks": _say("Task ids that labels and branches name.", maxItems=256),
-        "branch": _say("Head branch.", maxLength=1024),
-        "headSha": _say("Head commit.", maxLength=128),
+        "pullRequest": _say("Number of a pull request; 0 is none."),
+        "tasks": _say("Task ids that labels and branches name."),
+        "branch": _say("Head branch."),
+        "headSha": _say("Head commit."),
     },
     DeliveryStatus: {
         WHOLE: _say("What became of it; written by the controller."),

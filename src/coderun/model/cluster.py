@@ -58,7 +58,7 @@ class ClusterSettings(Section, frozen=True, kw_only=True):
         requests: Resources that a pod asks for, by name.
         limits: Resources that a pod may use, by name.
         service_account: For agents that have none of their own; "" is the namespace's default. Its token is never mounted.
-        env: Plain variables of the runner (proxies, certificates).
+        env: Plain variables of the runner.
         login: Variables of the runner from Secrets: keys of model providers.
         reserved_secrets: Secrets that no run may ask for.
         docker_image: Image of the Docker daemon beside an agent; "" lets no run ask for one.

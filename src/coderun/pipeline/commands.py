@@ -73,6 +73,8 @@ def refusal_of(comment: Comment, roster: Roster) -> str:
     login = printable(comment.actor.login, _SHOWN) or "somebody unknown"
     if roster.of_login(comment.actor.login) is not None:
         return f"{login} is who agents act as, and agents do not command"
+    if comment.actor.login.lower().endswith("[bot]"):
+        return f"{login} is no person"
     if not comment.actor.can_write:
         return f"{login} may not write to the repository"
     return ""

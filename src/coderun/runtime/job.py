@@ -87,8 +87,15 @@ class _TokenSecret(Bare, frozen=True, kw_only=True):
 
 
 class _Watched(msgspec.Struct):
-    """What this process remembers of a job: nothing that the API server could not tell again, but for what pods said last."""
+    """What this process remembers of a job: nothing that the API server could not tell again, but for what pods said last.
 
+    Attributes:
+        uid: Of the Job; another one of the same name is another job.
+        owner: Uid of the CodeRun it belongs to.
+    """
+
+    uid: str = ""
+    owner: str = ""
     last: Observation | None = None
     ended: Observation | None = None
     events: tuple[EventObject, ...] = ()
@@ -130,7 +137,7 @@ class JobRuntime:
         self._tokens: dict[str, str] = {}
         self._stopped_before: dict[str, str] = {}
         self._watched: dict[str, _Watched] = {}
-        self._gone: dict[str, Observation] = {}
+        self._gone: dict[str, tuple[str, Observation]] = {}
         self._job_of_pod: dict[str, str] = {}
         self._listeners: set[asyncio.Queue[str]] = set()
         self._jobs.listen(self._hear_job)
@@ -196,12 +203,14 @@ class JobRuntime:
 
     # Looking
 
-    async def observe(self, job: str) -> Observation:
+    async def observe(self, job: str, *, owner: str = "") -> Observation:
         """Look at the job. Why it waits is asked of the Events about it, where nothing else tells and not all the time.
 
         Raises:
             UnavailableError: the Events could not be read now.
         """
+        if owner and self._is_of_another(job, owner):
+            return Observation(state=JobState.ABSENT)
         seen = self._look(job)
         if seen.state is not JobState.STARTING:
             return seen
@@ -209,16 +218,27 @@ class JobRuntime:
         now = self._clock()
         watched.waits_since = watched.waits_since if watched.waits_since is not None else now
         is_due = watched.events_at is None or now - watched.events_at >= self._look_again
-        if needs_events(seen) and is_due and now - watched.waits_since >= self._look_again / 2:
+        if needs_events(seen) and now - watched.waits_since < self._look_again / 2:
+            # Every job waits so for a moment: that is not worth a word.
+            seen = msgspec.structs.replace(seen, detail="")
+        elif needs_events(seen) and is_due:
             watched.events, watched.events_at = await self._events_of(job), now
             seen = self._look(job)
         return msgspec.structs.replace(seen, again=self._look_again / 2)
+
+    def _is_of_another(self, job: str, owner: str) -> bool:
+        """Whether what is known under this name belonged to an earlier CodeRun of the same name."""
+        found = self._jobs.get(job)
+        if found is not None:
+            return not found.metadata.is_owned_by(owner)
+        known, _ = self._gone.get(job, (owner, None))
+        return known not in {"", owner}
 
     def _look(self, job: str) -> Observation:
         """What the caches show; what a pod said last is kept until the job is removed, because pods go."""
         found = self._jobs.get(job)
         if found is None:
-            return self._gone.get(job) or Observation(state=JobState.ABSENT)
+            return self._gone[job][1] if job in self._gone else Observation(state=JobState.ABSENT)
         watched = self._watched.get(job) or _Watched()
         pod = self._pod_of(found)
         if pod is None and watched.ended is not None:
@@ -361,8 +381,9 @@ class JobRuntime:
     def _hear_job(self, name: str, deleted: bool) -> None:  # noqa: FBT001 - as informers call it
         if deleted:
             watched = self._watched.get(name)
-            ended = watched.ended if watched is not None else None
-            self._gone[name] = ended or Observation(state=JobState.LOST, detail="its Job was deleted")
+            watched = watched or _Watched()
+            lost = Observation(state=JobState.LOST, detail="its Job was deleted")
+            self._gone[name] = (watched.owner, watched.ended or lost)
             self._forget(name)
             while len(self._gone) > _GONE_KNOWN:
                 del self._gone[next(iter(self._gone))]
@@ -380,9 +401,14 @@ class JobRuntime:
 
     def _note(self, job: str) -> None:
         """Remember how a job ended, because pods go, and tell where something new is to be seen."""
-        if self._jobs.get(job) is None:
+        found = self._jobs.get(job)
+        if found is None:
             return
-        watched = self._watched.setdefault(job, _Watched())
+        watched = self._watched.get(job)
+        if watched is None or watched.uid not in {"", found.metadata.uid}:
+            watched = self._watched[job] = _Watched()
+        watched.uid = found.metadata.uid
+        watched.owner = next((one.uid for one in found.metadata.owner_references if one.controller), "")
         seen = self._look(job)
         if seen.state in _OVER:
             watched.ended = seen

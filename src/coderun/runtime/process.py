@@ -165,7 +165,7 @@ class ProcessRuntime:
 
     # Looking
 
-    async def observe(self, job: str) -> Observation:
+    async def observe(self, job: str, *, owner: str = "") -> Observation:  # noqa: ARG002 - run folders know no uid
         """Look at the job. What a dead supervisor left alive is ended before the job is called lost.
 
         Raises:

@@ -60,8 +60,8 @@ class Runtime(Protocol):
         """
         ...
 
-    async def observe(self, job: str) -> Observation:
-        """Look at a job."""
+    async def observe(self, job: str, *, owner: str = "") -> Observation:
+        """Look at a job. With `owner` (a CodeRun's uid), one that belonged to another CodeRun of the same name is ABSENT."""
         ...
 
     async def stop(self, job: str, *, reason: str) -> None:

@@ -27,7 +27,7 @@ from coderun.model.deliveries import (
 )
 from coderun.model.errors import AlreadyExistsError, NotFoundError, WriteConflictError
 from coderun.model.names import delivery_name
-from coderun.store.kept import Kept, keep, merge_patch
+from coderun.store.kept import Kept, keep
 from coderun.store.protocol import Change, Settlement
 
 _AT_ONCE: Final = 16
@@ -139,10 +139,14 @@ class DeliveryDesk:
         found = None if kept is None else _delivery(kept)
         if found is None or found.id != identity or (found.state, found.outcome) == (wanted.state, wanted.outcome):
             return False
-        old = DeliveryStatus(state=found.state, outcome=found.outcome)
-        patch = {"status": merge_patch(_written(old), _written(wanted))}
+        body = {
+            "apiVersion": DELIVERIES.api_version,
+            "kind": DELIVERIES.kind,
+            "metadata": {"name": name},
+            "status": _written(wanted),
+        }
         try:
-            self._saw(await self._api.patch(DELIVERIES, self._namespace, name, patch, msgspec.Raw, subresource="status"))
+            self._saw(await self._api.apply(DELIVERIES, self._namespace, name, body, msgspec.Raw, subresource="status"))
         except NotFoundError:
             return False
         return True

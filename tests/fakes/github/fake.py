@@ -25,7 +25,7 @@ from tests.fakes.github.faults import Fault, FaultKind, WebhookFault, WebhookFau
 from tests.fakes.github.git import Bare
 from tests.fakes.github.git_http import install_hook
 from tests.fakes.github.people import People
-from tests.fakes.github.registration import register
+from tests.fakes.github.registration import new_key, register
 from tests.fakes.github.routes import ROUTES
 from tests.fakes.github.server import Server
 from tests.fakes.github.state import Account, App, Hook, Installation, Pull, Repo, Ruleset, Token
@@ -229,6 +229,11 @@ class FakeGitHub:
             secret=webhook_secret,
         )
         return MadeApp(app, key)
+
+    def replace_key(self, made: MadeApp) -> str:
+        """Gives an App another private key (PEM); what is signed with the old one counts no more."""
+        made.app.public_key, made.private_key = new_key()
+        return made.private_key
 
     def install(self, made: MadeApp, login: str, *, repos: Iterable[str] | None = None) -> Installation:
         """Installs an App on an account, for all its repositories or the named ones."""

@@ -4,9 +4,10 @@ import asyncio
 import itertools
 import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 from tests.contracts.runtime_contract import until
@@ -16,7 +17,7 @@ from tests.integration.reconcile.test_coderun import JOB, finished_run, fresh_re
 from coderun.app.controller import Controller
 from coderun.forge.protocol import Forges
 from coderun.model.coderun import CodeRun
-from coderun.model.deliveries import Delivery, DeliveryState
+from coderun.model.deliveries import Delivery
 from coderun.model.meta import ObjectMeta
 from coderun.model.play import Play, PlaySpec
 from coderun.model.roster import Roster
@@ -83,6 +84,44 @@ async def test_a_run_whose_time_passed_while_nobody_controlled_is_removed_by_the
     await store.close()
 
 
+@asynccontextmanager
+async def controlled(folder: Path, *plays: tuple[str, str], **more: Any) -> AsyncIterator[tuple[Controller, SqliteStore]]:
+    """A controller and its store, with plays (name and repository) that wait for their pipeline, ready to be run."""
+    clock, state = SettableClock(), StateFolder.at(folder / "state")
+    store = SqliteStore.open(folder / "state.db", clock=clock)
+    for name, url in plays:
+        await store.create(Play(metadata=ObjectMeta(name=name), spec=PlaySpec(task_id=1, repository_url=url)))
+    runtime = ProcessRuntime(state.path, argv=("no-supervisor-is-started-here",), environment={})
+    view, settings = View(), PlaySettings(pipelines={}, roster=Roster(agents={}))
+    controller = Controller(
+        store=store,
+        runtime=runtime,
+        plays=PlayReconciler(store=store, forges=cast("Forges", object()), view=view, settings=settings, clock=clock),
+        runs=fresh_reconciler(store, state, clock),
+        view=view,
+        source=Nothing(),
+        wakes=one_wake,
+        workspace_of=no_workspace,
+        clock=clock,
+        monotonic=time.monotonic,
+        jitter=lambda: 0.5,
+        **more,
+    )
+    yield controller, store
+    await runtime.close()
+    await store.close()
+
+
+async def run_until_settled(controller: Controller, store: SqliteStore) -> None:
+    """Let it work until nothing is pending in the inbox."""
+    working = asyncio.ensure_future(controller.run())
+    while await store.pending_deliveries(1):
+        assert not working.done()
+        await asyncio.sleep(0.005)
+    controller.stop()
+    await working
+
+
 @pytest.mark.parametrize(
     ("event", "repository", "moves"),
     [
@@ -94,36 +133,24 @@ async def test_a_run_whose_time_passed_while_nobody_controlled_is_removed_by_the
 async def test_an_installation_that_moves_is_found_anew_and_its_plays_are_looked_at(
     tmp_path: Path, event: str, repository: str, moves: set[str]
 ) -> None:
-    clock, state = SettableClock(), StateFolder.at(tmp_path / "state")
-    store = SqliteStore.open(tmp_path / "state.db", clock=clock)
-    for name, url in (("play-shop-1", "acme/shop"), ("play-other-1", "acme/other")):
-        await store.create(Play(metadata=ObjectMeta(name=name), spec=PlaySpec(task_id=1, repository_url=url)))
-    runtime = ProcessRuntime(state.path, argv=("no-supervisor-is-started-here",), environment={})
-    view, settings, moved = View(), PlaySettings(pipelines={}, roster=Roster(agents={})), list[str]()
-    controller = Controller(
-        store=store,
-        runtime=runtime,
-        plays=PlayReconciler(store=store, forges=cast("Forges", object()), view=view, settings=settings, clock=clock),
-        runs=fresh_reconciler(store, state, clock),
-        view=view,
-        source=Nothing(),
-        wakes=one_wake,
-        workspace_of=no_workspace,
-        moved=lambda: moved.append("forgotten"),
-        clock=clock,
-        monotonic=time.monotonic,
-        jitter=lambda: 0.5,
-    )
-    delivery = Delivery(id="github-1", event=event, repository=repository, received_at=START, body=b"{}")
-    await store.put_deliveries([delivery])
-    working = asyncio.ensure_future(controller.run())
-    while (found := await store.get_delivery("github-1")) is not None and found.state is DeliveryState.PENDING:
-        assert not working.done()
-        await asyncio.sleep(0.005)
-    controller.stop()
-    await working
+    moved = list[str]()
+    plays = (("play-shop-1", "acme/shop"), ("play-other-1", "acme/other"))
+    async with controlled(tmp_path, *plays, moved=lambda: moved.append("forgotten")) as (controller, store):
+        await store.put_deliveries([Delivery(id="github-1", event=event, repository=repository, received_at=START, body=b"{}")])
+        await run_until_settled(controller, store)
+        found = await store.get_delivery("github-1")
     assert found is not None
     assert moved == (["forgotten"] if moves else [])
     assert {name for name in ("play-shop-1", "play-other-1") if name in found.outcome} == moves
-    await runtime.close()
-    await store.close()
+
+
+@pytest.mark.lesson(11)
+async def test_a_storm_of_events_is_no_storm_of_looks(tmp_path: Path) -> None:
+    async with controlled(tmp_path, ("play-shop-1", "acme/shop")) as (controller, store):
+        body, where = b'{"ref": "refs/heads/task-1"}', "github.com/acme/shop"
+        await store.put_deliveries(
+            Delivery(id=f"github-{n}", event="push", repository=where, received_at=START, body=body) for n in range(1000)
+        )
+        await run_until_settled(controller, store)
+        assert {found.outcome for found in await store.list_deliveries(limit=1000)} == {"hint for play-shop-1"}
+        assert controller.reconciles < 20

@@ -158,6 +158,19 @@ async def test_a_github_that_does_not_answer_is_asked_again_for_all_of_it(desk: 
     assert await desk.stored() == desk.sent()
 
 
+async def test_what_can_be_read_is_taken_in_though_the_rest_must_wait(desk: Desk) -> None:
+    desk.github.webhook_fault("drop", count=10)
+    for number in range(10):
+        await desk.event(f"lost-{number}")
+    repair_ = desk.repair()
+    desk.github.fault("secondary-limit", path=r"/app/hook/deliveries/\d+$", count=1, retry_after=30)
+    with pytest.raises(ForgeUnavailableError):
+        await repair_.reconcile("rex")
+    assert 0 < len(await desk.stored()) < 10
+    await desk.repair().reconcile("rex")  # its client has not been told to wait
+    assert await desk.stored() == desk.sent()
+
+
 async def test_an_event_of_the_log_that_is_no_delivery_blocks_no_other(desk: Desk) -> None:
     desk.github.webhook_fault("drop", count=2)
     await desk.event("lost")

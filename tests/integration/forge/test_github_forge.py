@@ -109,11 +109,11 @@ async def test_mergeability_is_asked_for_again_and_then_unknown(place: Place) ->
     place.pull(computing, pull_body())
     read = await place.forge.get_pull_request(5)
     assert read is not None
-    assert (read.mergeability, place.waits) == (Mergeability.CLEAN, [0.5])
+    assert (read.mergeability, place.waits) == (Mergeability.CLEAN, [0.1])
     place.pull(computing)
     read = await place.forge.get_pull_request(5)
     assert read is not None
-    assert (read.mergeability, place.waits) == (Mergeability.UNKNOWN, [0.5, 0.5, 1.5])
+    assert (read.mergeability, place.waits) == (Mergeability.UNKNOWN, [0.1, 0.1, 0.4, 1.5])
 
 
 async def test_a_missing_pull_request_is_told_from_a_repository_out_of_sight(place: Place) -> None:
@@ -414,3 +414,19 @@ async def test_a_missing_label_is_made_in_its_colour_and_set_though_it_cannot_be
         (f"POST {BASE}/labels", {"name": "task-7", "color": "f29513"}),
         (f"POST {BASE}/issues/5/labels", {"labels": ["task-7"]}),
     ]
+
+
+async def test_of_a_repository_with_endless_pull_requests_the_newest_and_all_open_ones_are_known(place: Place) -> None:
+    def page(asked: Asked) -> Reply:
+        if asked.query["state"] == "open":
+            return Reply([pull_body(number=1, updated_at="2020-01-01T00:00:00Z")])
+        at = int(asked.query.get("page", "1"))
+        link = {"Link": f'<{place.hub.url}{BASE}/pulls?state=all&page={at + 1}>; rel="next"'}
+        numbers = range(100_000 - 100 * at, 100_100 - 100 * at)
+        pulls = [pull_body(number=number, state="closed", head={**pull_body()["head"], "ref": "x"}) for number in numbers]
+        return Reply(pulls, headers=link)
+
+    place.hub.on(f"GET {BASE}/pulls", page)
+    assert await place.forge.news() == ()
+    assert place.hub.lines.count(f"GET {BASE}/pulls") == 21
+    assert await place.forge.merged_tasks("main") == frozenset()

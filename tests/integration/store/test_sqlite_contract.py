@@ -39,7 +39,8 @@ class TestSqliteStore(StoreContract):
         await place.close()
 
     async def test_the_time_of_creation_is_that_of_the_clock(self, store: Store) -> None:
-        assert (await store.create(play())).metadata.creation_timestamp == START
+        made = await store.create(play())
+        assert (made.metadata.creation_timestamp, made.metadata.namespace) == (START, "default")
 
     async def test_creation_times_never_go_back_when_the_clock_does(self, store: Store, place: SqlitePlace) -> None:
         first = await store.create(play("one"))

@@ -48,7 +48,16 @@ def test_no_status_that_is_written_is_refused(kind: Kind) -> None:
     made = schema(kind.kind)["properties"]["status"]
     assert refusals(msgspec.to_builtins(whole(kind.status)), made) == []
     assert refusals({}, made) == []
-    limits = {"pattern", "maxLength", "minLength", "maxItems", "maxProperties", "x-kubernetes-validations"}
+    limits = {
+        "pattern",
+        "maxLength",
+        "minLength",
+        "maxItems",
+        "maxProperties",
+        "minimum",
+        "maximum",
+        "x-kubernetes-validations",
+    }
     assert [(path, key) for path, inner in walk(made, "status") for key in limits & set(inner)] == []
 
 

@@ -68,6 +68,7 @@ def test_any_text_is_a_command_or_none(body: str) -> None:
         (MALLORY, "mallory may not write to the repository"),
         (CLEO, "cleo[bot] is who agents act as, and agents do not command"),
         (Actor(login="5dlabs-CLEO", can_write=True), "5dlabs-CLEO is who agents act as, and agents do not command"),
+        (Actor(login="Some-App[Bot]", can_write=True), "Some-App[Bot] is no person"),
         (Actor(login="Grace", can_write=True), "Grace is who agents act as, and agents do not command"),
         (Actor(login="\x1b[2J"), "somebody unknown may not write to the repository"),
     ],
