@@ -102,7 +102,9 @@ class GitHubHosting:
         """The repository's forge: as the person whose token is there, else as the controller's App."""
         personal = self._credentials.personal
         if personal is None:
-            return await self._make_forges(await self._identify(self._configuration.roster)).of(self.repository)
+            if self._forges is None:
+                self._forges = self._make_forges(await self._identify(self._configuration.roster))
+            return await self._forges.of(self.repository)
         account = PersonAccount(self._client(), personal.token, source=personal.source)
         bots = [f"{keys.slug}[bot]" for keys in self._credentials.apps.values() if keys.slug]
         return await GitHubForges(self._host, account, trusted=bots, require_approval=self._is_reviewed).of(self.repository)
@@ -115,7 +117,7 @@ class GitHubHosting:
     async def parts(self, store: Store, roster: Roster, view: View) -> ForgeParts:
         """The parts for one controller; the roster with the logins that GitHub knows."""
         known = await self._identify(roster)
-        forges = self._make_forges(known)
+        forges = self._make_forges(known)  # of its own: what a forge tells as news, it tells once
         settings = self._configuration.config.forge
         return ForgeParts(
             ref=ForgeRef(
@@ -193,11 +195,7 @@ class GitHubHosting:
         return found
 
     def _make_forges(self, roster: Roster) -> GitHubForges:
-        if self._forges is None:
-            self._forges = GitHubForges(
-                self._host, self._controller(), trusted=_bots(roster), require_approval=self._is_reviewed
-            )
-        return self._forges
+        return GitHubForges(self._host, self._controller(), trusted=_bots(roster), require_approval=self._is_reviewed)
 
     async def _identify(self, roster: Roster) -> Roster:
         """The roster, each agent with its login and address on GitHub. Agents without an account stay as they are."""

@@ -91,6 +91,7 @@ class World:
                 await asyncio.sleep(max(pause, waits))
 
     async def _work(self) -> None:
+        view = View()
         store = KubernetesStore(
             self._api,
             self.namespace,
@@ -98,6 +99,7 @@ class World:
             judges=True,
             clock=self._clock,
             on_broken=self._report,
+            takes=lambda delivery: view.is_played(delivery.repository),
             timings=self._timings,
         )
         workloads = Workloads.of(self._api, self.namespace)
@@ -125,7 +127,6 @@ class World:
                 await store.follow()
                 await workloads.jobs.synced.wait()
                 await workloads.pods.synced.wait()
-                view = View()
                 parts = await self._parts(store, roster_of(self._configuration), view)
                 self.controller = assemble(
                     self._configuration,

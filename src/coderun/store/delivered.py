@@ -37,12 +37,12 @@ _status: Final = msgspec.json.Decoder(DeliveryStatus)
 
 
 class DeliveryDesk:
-    """Deliveries of one namespace. With `cached` it reads `cache`, else the server."""
+    """Deliveries of one namespace. While `cached` it reads `cache`, else the server."""
 
     def __init__(self, api: Api, namespace: str, *, cached: bool) -> None:
         self._api = api
         self._namespace = namespace
-        self._cached = cached
+        self.cached = cached
         self.cache: Informer[Kept] | None = None
 
     async def put(self, deliveries: Sequence[Delivery]) -> int:
@@ -103,14 +103,14 @@ class DeliveryDesk:
         return Change(kind="Delivery", name=found.id)
 
     async def _all(self) -> list[Delivery]:
-        if self._cached and self.cache is not None:
+        if self.cached and self.cache is not None:
             items: Iterable[Kept] = self.cache.all()
         else:
             items = [keep(item) for item in await self._api.list(DELIVERIES, self._namespace)]
         return [found for kept in items if (found := _delivery(kept)) is not None]
 
     async def _read(self, name: str) -> Kept | None:
-        held = self.cache.get(name) if self._cached and self.cache is not None else None
+        held = self.cache.get(name) if self.cached and self.cache is not None else None
         if held is not None:
             return held
         found = await self._api.get(DELIVERIES, self._namespace, name, msgspec.Raw)

@@ -67,9 +67,14 @@ class KubernetesStore:
         judges: bool = False,
         clock: Callable[[], datetime] = now,
         on_broken: Callable[[str, str, Exception], None] | None = None,
+        takes: Callable[[Delivery], bool] | None = None,
         timings: Timings = Timings(),  # noqa: B008 - immutable
     ) -> None:
-        """`cached` reads from caches (call `follow` first); `judges` writes conditions on objects that cannot be understood."""
+        """`cached` reads from caches (call `follow` first); `judges` writes conditions on objects that cannot be understood.
+
+        Deliveries that `takes` says no to are not stored.
+        """
+        self._takes = takes or (lambda _delivery: True)
         self._api = api
         self._namespace = namespace
         self._cached = cached
@@ -97,6 +102,10 @@ class KubernetesStore:
         for cache in self.caches.values():
             await cache.synced.wait()
 
+    async def _follow_and_read(self) -> None:
+        await self.follow()
+        self._cached = self._desk.cached = True
+
     @property
     def is_synced(self) -> bool:
         """Whether all caches have been filled."""
@@ -113,13 +122,13 @@ class KubernetesStore:
             watch.end()
 
     def watch(self) -> AsyncIterator[list[Change]]:
-        """See `ObjectStore`. Starts the caches where nobody has; what they find at first is told too then."""
+        """See `ObjectStore`. Starts the caches where nobody has, and reads from them then; what they find first is told."""
         watch = Watch()
         self._open.add(watch)
         if self._closed:
             watch.end()
         elif not self.caches:
-            self._start(self.follow(), "caches")
+            self._start(self._follow_and_read(), "caches")
         return watch
 
     # -- objects -----------------------------------------------------------------------------------------------------------
@@ -193,7 +202,7 @@ class KubernetesStore:
 
     async def put_deliveries(self, deliveries: Iterable[Delivery]) -> int:
         """See `Inbox`. One object each, created one by one: where one is refused, those before it stay."""
-        return await self._desk.put(list(deliveries))
+        return await self._desk.put([delivery for delivery in deliveries if self._takes(delivery)])
 
     async def pending_deliveries(self, limit: int = 100) -> list[Delivery]:
         """See `Inbox`."""
