@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,8 @@ class NoForge:
     async def revoke(self, run: str) -> None:
         del run
 
-    def make(self) -> ClusterHosting:
+    def make(self, permit: Callable[[], None]) -> ClusterHosting:
+        del permit
         return self
 
     def fingerprint(self) -> object:

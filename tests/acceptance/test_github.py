@@ -256,3 +256,13 @@ async def test_pull_requests_are_listed_reviewed_and_merged_by_a_person_from_the
     again = await hub.coderun("play", "--task", "1")
     assert "task 1: play-acme-shop-1 is done: its pull request was merged" in again.out, again.said
     assert up.is_running
+
+
+async def test_what_a_reviewer_leaves_behind_that_cannot_push_stops_no_play(hub: GitHubWorld) -> None:
+    hub.script({"testing": [{"do": "write", "file": "report.xml", "text": "<x/>"}, {"do": "verdict", "verdict": "approve"}]})
+
+    ended = await hub.coderun("play", "--task", "1", "--auto-merge")
+
+    assert ended.code == 0, ended.said + hub.tell()
+    assert (await hub.play(1)).status.phase is PlayPhase.SUCCEEDED
+    assert "report.xml" not in hub.git("--git-dir", str(hub.fake.repo(REPOSITORY).git.path), "ls-tree", "--name-only", "main")

@@ -392,7 +392,9 @@ async def test_a_rehearsal_says_what_would_be_done_and_writes_nothing(
     server.objects.create(play_of("acme/shop"))
     server.audit.clear()
     async with api_of(server, tmp_path) as api:
-        lines = await rehearse(api, "default", configuration=configuration, hosting=TestHostings().make(), clock=now)
+        lines = await rehearse(
+            api, "default", configuration=configuration, hosting=TestHostings().make(lambda: None), clock=now
+        )
     assert "write the status of CodeRun run-1: Pending (Starting) its job starts" in lines
     assert any(line.startswith("write the status of Play play-7: ") and "there is no forge here" in line for line in lines)
     assert server.audit.writes() == []
