@@ -237,3 +237,39 @@ async def _check(agents: "Sequence[str]", *, url: str, repository: str, repo: st
     async with open_desk(place, clock=now, environ=os.environ) as desk:
         base = configuration.config.base_branch
         return await look(configuration, credentials, desk, base=base, ping=ping, only=agents, now=now)
+
+
+@app.command("secrets", short_help="Print the Apps' keys as Secrets for a cluster.")
+def secrets(
+    namespace: Annotated[str, typer.Option("--namespace", "-n", help="Namespace of the Secrets.", metavar="NAMESPACE")] = "",
+    url: UrlOption = "",
+    repository: RepositoryOption = "",
+    repo: RepoOption = "",
+) -> None:
+    """Print the keys of this machine's Apps as Kubernetes Secrets, for `kubectl apply -f -`.
+
+    What the chart has to be told goes to standard error. Nothing is printed to a terminal: the keys would stay in its memory.
+
+    Examples:
+        coderun github secrets --namespace coderun | kubectl apply -f -
+    """
+    import os
+    import sys
+    from pathlib import Path
+
+    from coderun.app.github_keys import read_credentials
+    from coderun.app.github_secrets import chart_values, secret_manifests
+    from coderun.model.errors import ConfigError
+    from coderun.model.yaml import dump
+
+    _, place, _ = _look_around(repo, url, repository)
+    credentials = read_credentials(place.host, environ=os.environ, home=Path.home())
+    manifests = secret_manifests(credentials, namespace=namespace)
+    if sys.stdout.isatty():
+        raise ConfigError(
+            "private keys are not printed to a terminal; pipe them: "
+            "`coderun github secrets --namespace coderun | kubectl apply -f -`"
+        )
+    for manifest in manifests:
+        say(f"---\n{dump(manifest).rstrip()}")
+    say("# for the chart's values:\n" + dump(chart_values(credentials)).rstrip(), err=True)
