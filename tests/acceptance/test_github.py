@@ -321,3 +321,13 @@ async def test_within_a_run_coderun_pr_acts_as_its_agent(hub: GitHubWorld) -> No
     hub.release("go")
     await hub.until_phase(PlayPhase.SUCCEEDED)
     assert await play.ended() == 0
+
+
+async def test_what_a_reviewer_leaves_behind_that_cannot_push_stops_no_play(hub: GitHubWorld) -> None:
+    hub.script({"testing": [{"do": "write", "file": "report.xml", "text": "<x/>"}, {"do": "verdict", "verdict": "approve"}]})
+
+    ended = await hub.coderun("play", "--task", "1", "--auto-merge")
+
+    assert ended.code == 0, ended.said + hub.tell()
+    assert (await hub.play(1)).status.phase is PlayPhase.SUCCEEDED
+    assert "report.xml" not in hub.git("--git-dir", str(hub.fake.repo(REPOSITORY).git.path), "ls-tree", "--name-only", "main")

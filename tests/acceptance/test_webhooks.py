@@ -5,6 +5,7 @@ import re
 import signal
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlencode
 
 import aiohttp
 import pytest
@@ -90,22 +91,30 @@ async def test_the_inbox_says_why_each_delivery_did_or_did_not_move_a_play(bare_
         assert await github.send("a-4", b'{"zen": "Keep it logically awesome."}', "ping") == 202
         assert await github.send("a-5", body_of(place), "moon_phase") == 202
         assert await github.send("a-1", body_of(place, labels=[{"name": "task-1"}])) == 202
+        form = urlencode({"payload": body_of(place).decode()}).encode()
+        assert await github.send("a-6", form, headers={"Content-Type": "application/x-www-form-urlencoded"}) == 202
+        stranger = body_of(place, labels=[{"name": "task-1"}]).replace(b'{"action"', b'{"installation": {"id": 999}, "action"')
+        assert await github.send("a-7", stranger) == 202
         # Bad input: refused, nothing of it is kept.
         assert await github.send("b-1", body_of(place), signed=b"other") == 401
         assert await github.send("b-2", b"[" * 100_000 + b"]" * 100_000) == 400
         assert await github.send("b-3", b"{}", headers={"Content-Type": "text/plain"}) == 400
         assert await github.send("b-4", b"{}", headers={"X-GitHub-Event": "$(id)"}) == 400
-    told = await outcomes(place, "a-1", "a-2", "a-3", "a-4", "a-5")
+    told = await outcomes(place, *(f"a-{number}" for number in range(1, 8)))
     assert told == [
         "moved: hint for play-shop-1",
         "moved: hint for play-shop-1; label 'task-7x' is no task label (task-N is one)",
         "ignored: repository github.com/acme/other is not played here",
         "ignored: concerns no repository",
         "moved: hint for play-shop-1",
+        "moved: hint for play-shop-1",
+        "moved: hint for play-shop-1",  # whichever installation it came through: a hint is no more than that
     ]
+    play = await place.play(1)
+    assert (play.status.stage, play.status.iteration, play.status.pull_request) == ("implementation", 1, None)
     listed = await place.coderun("events", "list", "-n", "1000", "-o", "json")
     names = [each["name"] for each in json.loads(listed.out) if each["name"].startswith("github-")]
-    assert sorted(names) == [f"github-a-{number}" for number in range(1, 6)]
+    assert sorted(names) == [f"github-a-{number}" for number in range(1, 8)]
     assert not list(place.folder.rglob("owned"))
 
     # The same hint once more, at a controller that runs.

@@ -8,7 +8,7 @@ from tests.cluster.harness import ControlPlane
 
 from coderun.kube.crd import KINDS, definitions
 
-RBAC = Path(__file__).parents[2] / "charts" / "coderun" / "templates" / "rbac.yaml"
+TEMPLATES = Path(__file__).parents[2] / "charts" / "coderun" / "templates"
 
 
 def install(control_plane: ControlPlane) -> None:
@@ -18,16 +18,17 @@ def install(control_plane: ControlPlane) -> None:
     control_plane.kubectl("wait", "--for=condition=Established", "crd", *names, "--timeout=120s")
 
 
-def chart_rules() -> list[dict[str, Any]]:
-    """What the chart lets the controller do in a namespace that it works, and with its Lease."""
+def chart_rules(template: str) -> list[dict[str, Any]]:
+    """The rules of the Roles in a template of the chart."""
     found: list[dict[str, Any]] = []
-    for document in RBAC.read_text(encoding="utf-8").split("---"):
+    for document in (TEMPLATES / template).read_text(encoding="utf-8").split("---"):
         _, rules, rest = document.partition("\nrules:\n")
         if rules:
             found += yaml.safe_load("".join(line for line in rest.splitlines(keepends=True) if not line.startswith("{{")))
     return found
 
 
-def controller_account(control_plane: ControlPlane, namespace: str) -> Path:
-    """The kubeconfig of a controller that has the chart's rights in one namespace, and no others."""
-    return control_plane.service_account_kubeconfig(namespace, "controller", chart_rules())
+def controller_account(control_plane: ControlPlane, namespace: str, *, and_people: bool = False) -> Path:
+    """The kubeconfig of a controller that has the chart's rights in one namespace (and those of people), and no others."""
+    rules = [*chart_rules("rbac.yaml"), *(chart_rules("people.yaml") if and_people else ())]
+    return control_plane.service_account_kubeconfig(namespace, "controller", rules)

@@ -19,6 +19,6 @@ class TestStoreOnARealServer(StoreContract):
     @pytest.fixture
     async def place(self, served: ControlPlane) -> AsyncIterator[ClusterPlace]:
         namespace = served.new_namespace("store")
-        place = ClusterPlace(controller_account(served, namespace), namespace)
+        place = ClusterPlace(controller_account(served, namespace, and_people=True), namespace)
         yield place
         await place.close()

@@ -18,7 +18,7 @@ from coderun.store.protocol import Change, Settlement, Store
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DEADLINE = 20.0
-NASTY = "quotes ' \" $(rm -rf /) `x` \n\x00\x1b[31m é 漢 \U0001f600 ; DROP TABLE objects; --"
+NASTY = "quotes ' \" $(rm -rf /) `x` \n\x00\x1b[31m é 漢 \U0001f600 \x7f\x90\ufeff\uffff ; DROP TABLE objects; --"
 
 
 class SettableClock:

@@ -63,6 +63,24 @@ async def commit_leftovers(checkout: Checkout, order: RunOrder, shelf: Shelf) ->
     return tuple(notes)
 
 
+async def put_aside(checkout: Checkout, order: RunOrder, shelf: Shelf) -> tuple[str, ...]:
+    """For an agent that may not push: keep what it left in saved refs, and put the branch where the remote has it.
+
+    What it judged is the commit that others see; its own changes are no part of that.
+    """
+    tree, branch, head = checkout.tree, checkout.wanted.branch, checkout.remote_head
+    why = f"Left by {order.agent.name}, who may not push."
+    changes = await save_changes(tree, job=shelf.job, now=shelf.now, scratch=shelf.scratch, why=why)
+    saved = [changes] if changes is not None else []
+    for commit in dict.fromkeys([await tree.commit_of("HEAD"), await tree.commit_of(f"refs/heads/{branch}")]):
+        known = (head, *(one.sha for one in saved))
+        if commit and not any([await tree.is_ancestor(commit, one) for one in known]):
+            saved.append(await save_commit(tree, commit, job=shelf.job, now=shelf.now))
+    await place(tree, branch, head)
+    kept = ", ".join(one.ref for one in saved)
+    return (f"{order.agent.name} may not push: what it changed is kept in {kept}",) if kept else ()
+
+
 async def has_work(checkout: Checkout, task_id: int) -> bool:
     """Whether the branch differs from where it left the base by more than the marker file."""
     tree, head = checkout.tree, f"refs/heads/{checkout.wanted.branch}"

@@ -33,7 +33,7 @@ from coderun.agent.publish import (
     wait_for_checks,
     wait_for_head,
 )
-from coderun.agent.push import Pushed, Shelf, commit_leftovers, has_work, push_branch
+from coderun.agent.push import Pushed, Shelf, commit_leftovers, has_work, push_branch, put_aside
 from coderun.agent.rescue import save_changes, save_unreachable
 from coderun.agent.result import SUMMARY_LIMIT, RunCancelledError, RunFailedError, clean_text, hide_secrets, without_secrets
 from coderun.agent.stop import StopCause, StopSignal
@@ -247,7 +247,8 @@ class _Run:
     async def publish(self, checkout: Checkout, verdict: Verdict) -> None:
         """Push, open, wait, label, review: as far as the order's evidence asks for it."""
         order, shelf = self.order, self.shelf()
-        for note in await commit_leftovers(checkout, order, shelf):
+        settle = commit_leftovers if order.agent.may_push or not checkout.remote_head else put_aside
+        for note in await settle(checkout, order, shelf):
             self.note(note)
         if self.pull is None and not await has_work(checkout, order.task_id):
             if not asks_for(order, GateKind.PULL_REQUEST):

@@ -1,8 +1,8 @@
 """The controller of a cluster: an election, and while it leads a world for each namespace; deliveries are taken in by all.
 
 Every replica keeps a list of the repositories that plays name, so that any of them can take a delivery in; only the leader
-acts. Everything the leader writes goes through the election's gate. When keys on disk are replaced the worlds begin anew with
-the new ones. Nothing here decides.
+acts. Everything the leader writes, to the cluster and to the forge, goes through the election's gate. When keys on disk are
+replaced the worlds begin anew with the new ones. Nothing here decides.
 """
 
 import asyncio
@@ -62,8 +62,8 @@ class ClusterHosting(Protocol):
 class Hostings(Protocol):
     """Makes hostings from keys as they are now."""
 
-    def make(self) -> ClusterHosting:
-        """A hosting. Raises `ConfigError` where there are no keys."""
+    def make(self, permit: Callable[[], None]) -> ClusterHosting:
+        """A hosting that asks `permit` before it changes anything on the forge. Raises `ConfigError` without keys."""
         ...
 
     def fingerprint(self) -> object:
@@ -226,7 +226,7 @@ class ClusterController:
     async def _hosting(self) -> AsyncIterator[ClusterHosting | None]:
         """The forge with the keys of now; None after a pause where they cannot be used."""
         try:
-            hosting = self._hostings.make()
+            hosting = self._hostings.make(self.election.gate.check)
         except ConfigError as error:
             _log.error("keys cannot be used", error=str(error))
             await asyncio.sleep(self._look_seconds)
@@ -256,7 +256,7 @@ class GitHubHostings:
         self._clock = clock
         self._metrics = metrics
 
-    def make(self) -> ClusterHosting:
+    def make(self, permit: Callable[[], None]) -> ClusterHosting:
         """See `Hostings`."""
         from coderun.app.github_hosting import GitHubHosting  # noqa: PLC0415 - cryptography is loaded where GitHub is used
 
@@ -270,6 +270,7 @@ class GitHubHostings:
             environment=self._environment,
             clock=self._clock,
             metrics=self._metrics,
+            permit=permit,
         )
 
     def fingerprint(self) -> object:
@@ -309,8 +310,9 @@ class _NoHostings:
     def __init__(self, found: str) -> None:
         self._found = found
 
-    def make(self) -> ClusterHosting:
+    def make(self, permit: Callable[[], None]) -> ClusterHosting:
         """See `Hostings`."""
+        _ = permit
         raise ConfigError(
             f"the configuration says `forge.type: {self._found}`, which lives on one machine; "
             "a cluster needs `forge: {type: github}`"

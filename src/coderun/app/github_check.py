@@ -307,6 +307,12 @@ def _judge_repository(seen: RepositorySight, place: GitHubPlace, configuration: 
             name=name, state=State.ERROR, found=found, advice="unarchive it in its settings", link=f"{place.page}/settings"
         )
         return
+    rights = seen.view.permissions
+    if seen.by_person and rights is not None and not rights.push:
+        found = f"{full_name}: {seen.seen_by} cannot push to it"
+        advice = "use a token of somebody who may, with Contents: Read and write"
+        yield Finding(name=name, state=State.ERROR, found=found, advice=advice, link=place.page)
+        return
     if full_name.lower() != place.slug:
         found, advice = f"{place.slug} has moved to {full_name}", f"write repository: {full_name} in coderun.yaml"
         yield Finding(name=name, state=State.WARNING, found=found, advice=advice, link=place.page)

@@ -4,12 +4,13 @@ Opens the connections of those two; private keys go from `github_keys` into `App
 """
 
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import datetime
 from typing import Final
 from urllib.parse import urlsplit
 from uuid import uuid4
 
+from coderun.agent.access import proxy_for
 from coderun.app.github_keys import AppKeys
 from coderun.app.github_place import GitHubPlace
 from coderun.app.github_setup import Made
@@ -94,7 +95,13 @@ class Desk:
 
 
 @contextlib.asynccontextmanager
-async def open_desk(place: GitHubPlace, *, clock: Callable[[], datetime]) -> AsyncIterator[Desk]:
-    """A desk with its connections, closed at the end."""
+async def open_desk(
+    place: GitHubPlace, *, clock: Callable[[], datetime], environ: Mapping[str, str] = {}
+) -> AsyncIterator[Desk]:
+    """A desk with its connections, closed at the end; by the proxy that the environment names, where it names one."""
     async with open_session() as session:
-        yield Desk(lambda url: Client(session, Anonymous(), base_url=url, patience=_PATIENCE), place, clock)
+
+        def open_client(url: str) -> Client:
+            return Client(session, Anonymous(), base_url=url, proxy=proxy_for(url, environ), patience=_PATIENCE)
+
+        yield Desk(open_client, place, clock)

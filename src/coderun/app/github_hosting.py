@@ -55,6 +55,7 @@ class GitHubHosting:
     Args:
         repository: `owner/name`, as a person wrote it; "" for all.
         cache: File for what GitHub says of who the agents are, for a start while it does not answer; None keeps nothing.
+        permit: Called before anything is changed on GitHub; raises where this process may not.
         poll: Seconds between two looks at the forge while things move.
     """
 
@@ -69,8 +70,10 @@ class GitHubHosting:
         environment: Mapping[str, str],
         clock: Callable[[], datetime],
         metrics: ForgeMetrics | None = None,
+        permit: Callable[[], None] | None = None,
     ) -> None:
         self._metrics = metrics
+        self._permit = permit
         self._host = credentials.host
         self._configuration = configuration
         self._credentials = credentials
@@ -93,7 +96,9 @@ class GitHubHosting:
         """The repository's forge: as the person whose token is there, else as the controller's App."""
         personal = self._credentials.personal
         if personal is None:
-            return await self._make_forges(await self._identify(self._configuration.roster)).of(self.repository)
+            if self._forges is None:
+                self._forges = self._make_forges(await self._identify(self._configuration.roster))
+            return await self._forges.of(self.repository)
         account = PersonAccount(self._client(), personal.token, source=personal.source)
         bots = [f"{keys.slug}[bot]" for keys in self._credentials.apps.values() if keys.slug]
         return await GitHubForges(self._host, account, trusted=bots).of(self.repository)
@@ -110,7 +115,7 @@ class GitHubHosting:
     async def parts(self, store: Store, roster: Roster, view: View) -> ForgeParts:
         """The parts for one controller; the roster with the logins that GitHub knows."""
         known = await self._identify(roster)
-        forges = self._make_forges(known)
+        forges = self._make_forges(known)  # of its own: what a forge tells as news, it tells once
         settings = self._configuration.config.forge
         return ForgeParts(
             ref=ForgeRef(
@@ -148,7 +153,14 @@ class GitHubHosting:
         if self._session is None:
             self._session = open_session()
         proxy = proxy_for(self._host.api, self._environment)
-        return Client(self._session, PersonalToken("nobody"), base_url=self._host.api, proxy=proxy, metrics=self._metrics)
+        return Client(
+            self._session,
+            PersonalToken("nobody"),
+            base_url=self._host.api,
+            proxy=proxy,
+            metrics=self._metrics,
+            permit=self._permit,
+        )
 
     def _apps(self) -> dict[str, AppAccount]:
         if self._own is None:
@@ -181,9 +193,7 @@ class GitHubHosting:
         return found
 
     def _make_forges(self, roster: Roster) -> GitHubForges:
-        if self._forges is None:
-            self._forges = GitHubForges(self._host, self._controller(), trusted=_bots(roster))
-        return self._forges
+        return GitHubForges(self._host, self._controller(), trusted=_bots(roster))
 
     async def _identify(self, roster: Roster) -> Roster:
         """The roster, each agent with its login and address on GitHub. Agents without an account stay as they are."""

@@ -17,7 +17,6 @@ from coderun.forge.github import affairs
 from coderun.forge.github.affairs import (
     AppAffairs,
     AppView,
-    Attempt,
     BranchView,
     FullRule,
     HookConfig,
@@ -25,6 +24,7 @@ from coderun.forge.github.affairs import (
     RepositoryView,
 )
 from coderun.forge.github.client import Client
+from coderun.forge.github.deliveries import Attempt
 from coderun.model.errors import CoderunError, ForgeUnavailableError
 from coderun.model.names import task_branch
 
@@ -50,6 +50,7 @@ class RepositorySight(msgspec.Struct, frozen=True, kw_only=True):
     """What was seen of the repository, by whom; `problem` says why nothing was."""
 
     seen_by: str = ""
+    by_person: bool = False
     view: RepositoryView | None = None
     problem: str = ""
     base: str = ""
@@ -152,7 +153,8 @@ async def _see_repository(desk: Desk, apps: Sequence[AppSight], token: str, base
     if not token:
         return RepositorySight(problem=problem)
     try:
-        return await _look_at_repository(desk, desk.as_person(token), "the personal token", base)
+        seen = await _look_at_repository(desk, desk.as_person(token), "the personal token", base)
+        return msgspec.structs.replace(seen, by_person=True)
     except ForgeUnavailableError:
         raise
     except CoderunError as error:

@@ -40,6 +40,7 @@ from coderun.store.kubernetes import KubernetesStore
 from coderun.store.protocol import Store
 
 _UNSEEN: Final = "not seen from this namespace"
+_STALE: Final = 4
 
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,11 +98,12 @@ class ClusterSystem:
 
     runs_here = False
 
-    def __init__(self, api: Api, namespace: str, around: Surroundings) -> None:
+    def __init__(self, api: Api, namespace: str, around: Surroundings, tell: Callable[[str], None]) -> None:
         self._api = api
-        self._around = around
         self.namespace = namespace
-        self.store = KubernetesStore(api, namespace, clock=around.clock)
+        self.store = KubernetesStore(
+            api, namespace, clock=around.clock, on_broken=lambda _kind, _name, error: tell(f"left out: {error}")
+        )
         self.clock: Callable[[], datetime] = around.clock
         self.cwd: Path = around.cwd
         self.environment: Mapping[str, str] = around.environment
@@ -132,7 +134,7 @@ class ClusterSystem:
         lease = await self._api.get(LEASES, self.namespace, MANAGER, Lease)
         if lease is None:
             return _UNSEEN
-        return lease.spec.holder_identity
+        return lease.spec.holder_identity if _is_fresh(lease, self.clock()) else ""
 
     async def logs(self, job: str, *, follow: bool = False) -> AsyncIterator[bytes]:
         """See `System`."""
@@ -184,9 +186,18 @@ class ClusterSystem:
         """Nothing is needed here: agents run in the cluster."""
 
 
+def _is_fresh(lease: Lease, now: datetime) -> bool:
+    """Whether its holder has renewed it lately; the clocks of two machines may differ a little."""
+    try:
+        renewed = datetime.fromisoformat(lease.spec.renew_time)
+    except ValueError:
+        return True
+    return (now - renewed).total_seconds() < _STALE * max(1, lease.spec.lease_duration_seconds)
+
+
 @contextlib.asynccontextmanager
-async def open_cluster(choice: Choice, around: Surroundings) -> AsyncIterator[ClusterSystem]:
-    """The namespace, and an open connection to it for as long as the block lasts.
+async def open_cluster(choice: Choice, around: Surroundings, *, tell: Callable[[str], None]) -> AsyncIterator[ClusterSystem]:
+    """The namespace, and an open connection to it for as long as the block lasts. `tell` hears what people should know.
 
     Raises:
         ConfigError: there is no usable kubeconfig.
@@ -194,7 +205,7 @@ async def open_cluster(choice: Choice, around: Surroundings) -> AsyncIterator[Cl
     target = Target(kubeconfig=choice.kubeconfig, context=choice.context)
     client = await KubeClient.connect(target, environ=around.environment)
     try:
-        system = ClusterSystem(Api(client), choice.namespace or client.namespace, around)
+        system = ClusterSystem(Api(client), choice.namespace or client.namespace, around, tell)
         try:
             yield system
         finally:

@@ -95,7 +95,7 @@ class Renderer:
         run = self._run(request)
         agent, order = order_of(run, self.configuration.roster, settings, attempt=max(1, run.status.attempt))
         rendered = render_files(run, agent, order, settings)
-        choices = settings.templates.choices(agent.name, kind_of(agent))
+        choices = dict(settings.templates.choices(agent.name, kind_of(agent)))
         return View(run=run, agent=agent, files=_all_files(rendered), choices=choices, problems=rendered.problems)
 
     def check(self, request: RenderRequest) -> list[str]:

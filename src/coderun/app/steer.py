@@ -23,6 +23,8 @@ async def find_play(store: ObjectStore, wanted: str) -> Play:
         return play
     if wanted.isdecimal():
         found = await store.find(Play, labels={LABEL_TASK: str(int(wanted))})
+        # Plays that people have written themselves carry no labels.
+        found = found or [other for other in await store.find(Play) if other.spec.task_id == int(wanted)]
         if len(found) == 1:
             return found[0]
         if found:

@@ -5,6 +5,7 @@ before has written is seen before anything is decided. Nothing here decides.
 """
 
 import asyncio
+import gc
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime
@@ -90,6 +91,7 @@ class World:
                 await asyncio.sleep(max(pause, waits))
 
     async def _work(self) -> None:
+        view = View()
         store = KubernetesStore(
             self._api,
             self.namespace,
@@ -97,6 +99,7 @@ class World:
             judges=True,
             clock=self._clock,
             on_broken=self._report,
+            takes=lambda delivery: view.is_played(delivery.repository),
             timings=self._timings,
         )
         workloads = Workloads.of(self._api, self.namespace)
@@ -124,7 +127,6 @@ class World:
                 await store.follow()
                 await workloads.jobs.synced.wait()
                 await workloads.pods.synced.wait()
-                view = View()
                 parts = await self._parts(store, roster_of(self._configuration), view)
                 self.controller = assemble(
                     self._configuration,
@@ -141,6 +143,8 @@ class World:
                     metrics=noted,
                     workers=self._workers,
                 )
+                gc.collect()
+                gc.freeze()  # what was listed stays: the collector of cycles need not look through it again and again
                 self._metrics.show(self.namespace, view, is_synced=lambda: store.is_synced)
                 _log.info("namespace is worked", namespace=self.namespace)
                 await self.controller.run()

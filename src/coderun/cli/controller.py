@@ -188,7 +188,7 @@ async def _rehearse(api: "Api", configuration: "Configuration", namespaces: tupl
     from coderun.app.rehearsal import rehearse
     from coderun.cli.terminal import safe, say
 
-    hosting = hostings_of(configuration, keys, environment=os.environ, clock=_now, metrics=Metrics()).make()
+    hosting = hostings_of(configuration, keys, environment=os.environ, clock=_now, metrics=Metrics()).make(lambda: None)
     try:
         for namespace in namespaces:
             lines = await rehearse(api, namespace, configuration=configuration, hosting=hosting, clock=_now)

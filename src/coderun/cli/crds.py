@@ -30,6 +30,7 @@ def command(
     import msgspec
 
     from coderun.kube.crd import definitions
+    from coderun.model.errors import ConfigError
     from coderun.model.yaml import dump
 
     made = definitions()
@@ -38,9 +39,14 @@ def command(
         whole = msgspec.json.format(msgspec.json.encode(listed), indent=2).decode()
         say("---\n".join(dump(one) for one in made).removesuffix("\n") if output is Form.YAML else whole)
         return
-    folder.mkdir(parents=True, exist_ok=True)
-    for one in made:
-        path = folder / f"{one['metadata']['name']}.{output.value}"
-        json = msgspec.json.format(msgspec.json.encode(one), indent=2).decode() + "\n"
-        path.write_text(dump(one) if output is Form.YAML else json, encoding="utf-8")
-        say(f"Wrote {safe(path)}")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for one in made:
+            path = folder / f"{one['metadata']['name']}.{output.value}"
+            json = msgspec.json.format(msgspec.json.encode(one), indent=2).decode() + "\n"
+            path.write_text(dump(one) if output is Form.YAML else json, encoding="utf-8")
+            say(f"Wrote {safe(path)}")
+    except OSError as error:
+        raise ConfigError(
+            f"cannot write into {folder}: {error.strerror}; name a folder that may be written with --dir"
+        ) from error

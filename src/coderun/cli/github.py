@@ -68,6 +68,8 @@ def setup(
     _check_webhook(webhook_url)
 
     async def body() -> None:
+        import os
+
         from coderun.app.github_desk import open_desk
         from coderun.app.github_keys import read_app
         from coderun.app.github_setup import CONTROLLER, Setup, agents_of, plan_apps
@@ -76,7 +78,7 @@ def setup(
         from coderun.app.logs import log_to_stderr
 
         log_to_stderr()
-        async with open_desk(place, clock=now) as desk:
+        async with open_desk(place, clock=now, environ=os.environ) as desk:
             owner = organization or ("" if user else await _owner(desk, place))
             wanted = plan_apps(
                 configuration,
@@ -232,6 +234,6 @@ async def _check(agents: "Sequence[str]", *, url: str, repository: str, repo: st
     token_file = find_repository(folder_of(repo), environ=os.environ) / named if named else None
     credentials = read_credentials(place.host, environ=os.environ, home=Path.home(), token_file=token_file)
     log_nothing()
-    async with open_desk(place, clock=now) as desk:
+    async with open_desk(place, clock=now, environ=os.environ) as desk:
         base = configuration.config.base_branch
         return await look(configuration, credentials, desk, base=base, ping=ping, only=agents, now=now)

@@ -145,7 +145,7 @@ def with_system(repo: str, work: "Callable[[Workplace], Coroutine[Any, Any, T]]"
         from coderun.app.remote import open_cluster
 
         log_to_stderr()
-        async with open_cluster(_chosen[0], surroundings(folder_of(repo))) as system:
+        async with open_cluster(_chosen[0], surroundings(folder_of(repo)), tell=warn) as system:
             return await work(system)
 
     return run_async(body())

@@ -1,5 +1,6 @@
 """Which kinds of the Kubernetes API we speak of, and where each of them lives. Pure."""
 
+import functools
 from typing import Final
 from urllib.parse import quote
 
@@ -29,8 +30,13 @@ class Resource(msgspec.Struct, frozen=True):
     def path(self, namespace: str, name: str = "", subresource: str = "") -> str:
         """Path of the collection, of one object or of a subresource of it. Every part is quoted."""
         root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
-        parts = ["namespaces", namespace, self.plural, *filter(None, [name, subresource])]
-        return "/".join([root, *(quote(part, safe="") for part in parts)])
+        below = "".join(f"/{_quoted(part)}" for part in (name, subresource) if part)
+        return f"{root}/namespaces/{_quoted(namespace)}/{_quoted(self.plural)}{below}"
+
+
+@functools.lru_cache(maxsize=1024)
+def _quoted(part: str) -> str:
+    return quote(part, safe="")
 
 
 CODERUNS: Final = Resource(GROUP, "v1", "coderuns", "CodeRun")

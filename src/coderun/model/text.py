@@ -42,6 +42,8 @@ def printable(text: str, limit: int | None = None, *, keep_lines: bool = False) 
 
 def storable(text: str) -> str:
     """`text` as every file, database and argument list takes it: NUL and lone surrogates become U+FFFD."""
+    if text.isascii() and "\0" not in text:
+        return text
     return _UNSTORABLE.sub("\ufffd", text)
 
 

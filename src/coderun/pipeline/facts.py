@@ -67,6 +67,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
         blocked_by: Tasks this one depends on that are not done.
         broken_dependencies: Those of them whose play failed or was aborted.
         ahead: Plays that use up the slots, or go first.
+        twin: Another Play of this very task that has not ended and goes first; "" where there is none.
     """
 
     pipeline: Pipeline
@@ -80,6 +81,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     blocked_by: tuple[int, ...] = ()
     broken_dependencies: tuple[int, ...] = ()
     ahead: tuple[str, ...] = ()
+    twin: str = ""
 
 
 class Association(msgspec.Struct, frozen=True, kw_only=True):

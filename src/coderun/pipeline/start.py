@@ -12,6 +12,14 @@ def started(draft: Draft) -> bool:
     facts, spec = draft.facts, draft.play.spec
     if spec.paused:
         draft.wait_paused()
+    elif facts.twin:
+        draft.wait(
+            "dependency",
+            "PlayedAlready",
+            f"play {facts.twin} is about the same task and goes first",
+            f"the end of {facts.twin}, or deleting one of the two",
+            target=facts.twin,
+        )
     elif facts.broken_dependencies:
         names = _tasks(facts.broken_dependencies)
         draft.wait(

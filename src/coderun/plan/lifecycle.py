@@ -16,6 +16,7 @@ from coderun.model.names import job_name
 
 READY = "Ready"
 STARTS_ALLOWED = 5
+_STARTS = "its job starts"
 
 
 class Step(StrEnum):
@@ -65,9 +66,22 @@ def advance(run: CodeRun, *, workspace: str, holder: str, job: JobView | None, k
             return RunDecision(status=_pending(status, "WorkspaceBusy", holder, now))
         name = job_name(run.spec.task_id, run.spec.service, run.name, 1)
         begun = replace(status, attempt=1, job_name=name)
-        return RunDecision(status=_pending(begun, "Starting", "its job is about to start", now), again_after=0.0)
+        return RunDecision(status=_pending(begun, "Starting", _STARTS, now), again_after=0.0)
+    if job.state == "starting" and not job.detail:
+        return _watch(run, status, job, keep=keep, now=now)
     known = replace(status, configmap_name=job.files or status.configmap_name)
     return _watch(run, known, job, keep=keep, now=now)
+
+
+def started(run: CodeRun, decision: RunDecision, job: JobView) -> RunDecision:
+    """The decision to start a job, after it was carried out and looked for.
+
+    A job that is to be seen is not counted as one more try, and is not worth a status of its own: it runs soon.
+    """
+    if job.state in {"absent", "lost"}:
+        return decision
+    status = replace(decision.status, retry_count=run.status.retry_count)
+    return RunDecision(status=status, step=decision.step, again_after=job.again)
 
 
 def _watch(run: CodeRun, status: CodeRunStatus, job: JobView, *, keep: timedelta, now: datetime) -> RunDecision:
@@ -89,10 +103,10 @@ def _watch(run: CodeRun, status: CodeRunStatus, job: JobView, *, keep: timedelta
             )
         asked = replace(status, retry_count=status.retry_count + 1)
         pause = 0.5 * 2**status.retry_count
-        return RunDecision(status=_pending(asked, "Starting", "its job starts", now), step=Step.START, again_after=pause)
+        return RunDecision(status=_pending(asked, "Starting", _STARTS, now), step=Step.START, again_after=pause)
     if job.state == "starting":
         return RunDecision(
-            status=_pending(status, "Starting", job.detail or "its job starts", now),
+            status=_pending(status, "Starting", job.detail or _STARTS, now),
             step=Step.STOP if cancel else Step.NOTHING,
             again_after=job.again,
         )

@@ -34,12 +34,17 @@ class ForgeRef(Shape, frozen=True, kw_only=True):
 
 
 class AgentIdentity(Shape, frozen=True, kw_only=True):
-    """Who the agent is, on the forge and in commits."""
+    """Who the agent is, on the forge and in commits.
+
+    Attributes:
+        may_push: Whether its token lets it push; what it leaves in the worktree is put aside where not.
+    """
 
     name: str
     login: str
     email: str
     role: str = ""
+    may_push: bool = True
 
 
 class Limits(Shape, frozen=True, kw_only=True):

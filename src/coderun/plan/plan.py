@@ -27,7 +27,7 @@ from coderun.model.roster import Agent, Roster
 from coderun.model.task import TaskText
 from coderun.plan.context import build_context
 from coderun.plan.needs import Needed, needed_by
-from coderun.plan.order import AgentIdentity, Limits, Owner, RunOrder, RunPlan
+from coderun.plan.order import GITHUB, AgentIdentity, ForgeRef, Limits, Owner, RunOrder, RunPlan
 from coderun.plan.prompt import prompt_for
 from coderun.plan.settings import RunSettings
 from coderun.plan.subject import Subject, kind_of
@@ -87,7 +87,13 @@ def order_of(run: CodeRun, roster: Roster, settings: RunSettings, *, attempt: in
         play=play,
         stage=spec.stage or agent.role or "run",
         iteration=spec.context_version,
-        agent=AgentIdentity(name=agent.name, login=agent.login, email=agent.email, role=agent.role),
+        agent=AgentIdentity(
+            name=agent.name,
+            login=agent.login,
+            email=agent.email,
+            role=agent.role,
+            may_push=_may_push(agent, evidence, settings.forge),
+        ),
         cli=cli,
         model=spec.model or cli.model or agent.model,
         prompt=prompt_for(
@@ -164,6 +170,11 @@ def labels_of(run: CodeRun, agent: Agent) -> dict[str, str]:
         LABEL_WORKFLOW: label_value(run.metadata.labels.get(LABEL_WORKFLOW, "")),
     }
     return {key: value for key, value in labels.items() if value}
+
+
+def _may_push(agent: Agent, evidence: tuple[Gate, ...], forge: ForgeRef) -> bool:
+    """Whether the run's token lets its agent push: on GitHub not where all that the agent may do is review."""
+    return forge.kind != GITHUB or agent.may_write or any(gate.kind is GateKind.PULL_REQUEST for gate in evidence)
 
 
 def _check(run: CodeRun) -> None:

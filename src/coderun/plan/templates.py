@@ -135,9 +135,17 @@ class TemplateSet:
         self._by_name = {**aside, **named}
         sources = {name: text.text for name, text in self._by_name.items()}
         self._environment = Environment(sources, limits=_LIMITS, keep_github_expressions=True)
+        self._chosen: dict[tuple[str, Kind], dict[str, Choice]] = {}
+        self._heads: dict[str, tuple[str, ...]] = {}
 
-    def choices(self, agent: str, kind: Kind) -> dict[str, Choice]:
+    def choices(self, agent: str, kind: Kind) -> Mapping[str, Choice]:
         """Which template makes each file of a run, by the file's name; those that nobody wrote are left out."""
+        known = self._chosen.get((agent, kind))
+        if known is None:
+            known = self._chosen[agent, kind] = self._choices(agent, kind)
+        return known
+
+    def _choices(self, agent: str, kind: Kind) -> dict[str, Choice]:
         wanted = {**OUTPUTS, **(DOCS_OUTPUTS if kind is Kind.DOCS else {PROMPT: PROMPT})}
         names = {**wanted, **{f"{_HOOKS}-{name}": f"{_HOOKS}/{name}" for name in self._hooks(agent, kind)}}
         made = {output: self._choose(output, self._keys(name, agent, kind)) for output, name in names.items()}
@@ -215,9 +223,10 @@ class TemplateSet:
 
     def _render(self, template: TemplateText, context: Mapping[str, Any]) -> str:
         compiled = self._environment.template(self._name_of(template))
-        for variable in compiled.references.variables:
-            name = re.split(r"[.\[]", variable, maxsplit=1)[0]
-            if name and name != "?" and not name.startswith("@") and name not in context:
+        if compiled.name not in self._heads:
+            self._heads[compiled.name] = _heads(compiled.references.variables)
+        for name in self._heads[compiled.name]:
+            if name not in context:
                 raise _unknown_variable(template, compiled.name, name, context)
         return compiled.render(context)
 
@@ -257,6 +266,16 @@ def problem_text(problems: Iterable[Problem]) -> str:
     return "\n".join(problem.message for problem in problems)
 
 
+def _heads(variables: Iterable[str]) -> tuple[str, ...]:
+    """What the first segments of these variables are, as far as they must be in the context."""
+    heads = dict.fromkeys(re.split(r"[.\[]", variable, maxsplit=1)[0] for variable in variables)
+    return tuple(name for name in heads if name and name != "?" and not name.startswith("@"))
+
+
+def _size(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+
+
 def _unknown_variable(template: TemplateText, name: str, variable: str, context: Mapping[str, Any]) -> TemplateError:
     """A variable that no run has, where strict rendering would let it pass (`#if`, `default`)."""
     line, column, text = _find(template.text, variable)
@@ -282,7 +301,7 @@ def _find(text: str, variable: str) -> tuple[int, int, str]:
 
 
 def _faults(output: str, text: str, origin: str) -> Iterator[Problem]:
-    size = len(text.encode("utf-8", "surrogatepass"))
+    size = _size(text)
     if size > MAX_FILE_BYTES:
         yield Problem(
             output=output, message=f"{origin}: {output} comes to {size} bytes, more than {MAX_FILE_BYTES}; shorten it"
@@ -318,9 +337,7 @@ def _json_fault(text: str) -> str:
 
 
 def _too_much(made: Mapping[str, str]) -> Iterator[Problem]:
-    sizes = {
-        name: len(name) + len(text.encode("utf-8", "surrogatepass")) for name, text in made.items() if name != SYSTEM_PROMPT
-    }
+    sizes = {name: len(name) + _size(text) for name, text in made.items() if name != SYSTEM_PROMPT}
     total = sum(sizes.values())
     if total > MAX_TOTAL_BYTES:
         largest = sorted(sizes, key=lambda name: -sizes[name])[:3]

@@ -22,7 +22,7 @@ from coderun.model.errors import (
 from coderun.model.meta import find_condition
 from coderun.model.names import ANNOTATION_PLAY
 from coderun.model.roster import Agent, Roster
-from coderun.plan.lifecycle import READY, JobView, RunDecision, Step, advance, finish, hindered
+from coderun.plan.lifecycle import READY, JobView, RunDecision, Step, advance, finish, hindered, started
 from coderun.plan.order import RunPlan
 from coderun.plan.plan import plan, workspace_of
 from coderun.plan.settings import RunSettings
@@ -76,9 +76,23 @@ class CodeRunReconciler:
         self._roster = roster
         self._settings = settings
         self._clock = clock
+        self._planned: dict[str, tuple[str, int, RunPlan]] = {}
 
     async def reconcile(self, name: str) -> Again:
-        """One pass over the CodeRun of that name. Raises what store and runtime raise; the pass is repeated then."""
+        """One pass over the CodeRun of that name, and the next where that is due at once.
+
+        Raises what store and runtime raise; the pass is repeated then.
+        """
+        try:
+            again = await self._pass(name)
+            if again.after != 0:
+                return again
+            next_ = await self._pass(name)
+            return replace(next_, plays=again.plays or next_.plays, runs=(*again.runs, *next_.runs))
+        finally:
+            self._planned.pop(name, None)
+
+    async def _pass(self, name: str) -> Again:
         run = await self._store.get(CodeRun, name)
         if run is None:
             return await self._vanished(name)
@@ -104,7 +118,14 @@ class CodeRunReconciler:
 
         A template that is broken while a run works on is no reason to call that run invalid.
         """
-        return plan(run, self._roster, self._settings, attempt=max(1, run.status.attempt))
+        # The pass that begins an attempt and the one that starts its job follow each other: planning once is enough for both.
+        known = self._planned.pop(run.name, None)
+        if known is not None and known[:2] == (run.metadata.uid, run.metadata.generation):
+            return known[2]
+        wanted = plan(run, self._roster, self._settings, attempt=max(1, run.status.attempt))
+        if run.status.attempt == 0:
+            self._planned[run.name] = (run.metadata.uid, run.metadata.generation, wanted)
+        return wanted
 
     async def _decide(self, run: CodeRun, workspace: str, keep: timedelta) -> RunDecision:
         self._view.see_run(run, workspace)
@@ -112,6 +133,8 @@ class CodeRunReconciler:
         holder = self._view.holder_of(self._view.runs[run.name], self._settings.parallel_runs)
         decision = advance(run, workspace=workspace, holder=holder, job=job, keep=keep, now=self._clock())
         await self._apply(run, decision)
+        if decision.step is Step.START and (seen := await self._look(run)) is not None:
+            decision = started(run, decision, seen)
         if decision.status.phase is RunPhase.RUNNING and not decision.status.work_completed:
             return replace(decision, status=replace(decision.status, message=await self._renew(run) or decision.status.message))
         return decision

@@ -108,7 +108,7 @@ class PlayReconciler:
         play = await self._store.get(Play, name)
         if play is None:
             self._view.forget_play(name)
-            return NOT_AGAIN
+            return self._wake_pending()
         self._view.see_play(play)
         pipeline = self._settings.pipelines.get(play.spec.pipeline)
         if pipeline is None:
@@ -163,6 +163,7 @@ class PlayReconciler:
             blocked_by=self._view.unmet(brief),
             broken_dependencies=self._view.broken(brief),
             ahead=self._view.ahead_of(brief, self._settings.parallel) if brief.phase is PlayPhase.PENDING else (),
+            twin=self._view.twin_of(brief) if brief.phase is PlayPhase.PENDING else "",
         )
 
     def _agents(self, play: Play, pipeline: Pipeline) -> dict[str, Agent]:
@@ -273,7 +274,11 @@ class PlayReconciler:
                 ended_badly = status.phase in {PlayPhase.FAILED, PlayPhase.ABORTED} and entry is status.history[-1]
                 self._herald.tell(written, entry.reason, entry.message, warning=ended_badly)
         moved = status.phase is not play.status.phase and (status.phase.is_finished or play.status.phase.is_finished)
-        return Again(plays=tuple(other.name for other in self._view.pending()) if moved else ())
+        return self._wake_pending() if moved else NOT_AGAIN
+
+    def _wake_pending(self) -> Again:
+        """Look at the plays that have not started: one of them may now."""
+        return Again(plays=tuple(other.name for other in self._view.pending()))
 
     def _when(self, decision: Decision, status: PlayStatus, *, is_held: bool) -> float | None:
         if status.phase.is_finished:

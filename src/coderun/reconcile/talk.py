@@ -6,8 +6,9 @@ judged here: `pipeline.commands` says what a comment asks for and who may, `pipe
 """
 
 import hashlib
+from collections import deque
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 import msgspec
@@ -19,7 +20,7 @@ from coderun.model.errors import RefusedError, WriteConflictError
 from coderun.model.play import Play, PlayCommand, PlaySpec, is_known_comment, with_commands
 from coderun.model.pulls import Comment, PullRequest
 from coderun.model.roster import Roster
-from coderun.pipeline.commands import DONE, KNOWN, Asked, asked_in, change_of, refusal_of, stale
+from coderun.pipeline.commands import DONE, KNOWN, Asked, Verb, asked_in, change_of, refusal_of, stale
 from coderun.pipeline.definition import Pipeline
 from coderun.pipeline.telling import own_check, status_comment
 from coderun.reconcile.result import NOT_AGAIN, Again
@@ -28,7 +29,11 @@ from coderun.store.protocol import ObjectStore
 EDIT_SECONDS: Final = 15.0
 """A comment is not edited more often than this: each edit is a write at the forge, and there are limits."""
 
-_HEAD_SECONDS: Final = 2.0
+EDITS_A_MINUTE: Final = 20
+"""Over all plays: what is told must leave room for what plays do on the forge. The end of a play is told all the same."""
+
+_ANSWERED_WITHIN: Final = timedelta(hours=1)
+_MINUTE: Final = 60.0
 _log = structlog.get_logger(__name__)
 
 
@@ -61,6 +66,7 @@ class TalkReconciler:
         self._monotonic = monotonic
         self._told: dict[str, tuple[str, float]] = {}
         self._answered: set[tuple[str, int]] = set()
+        self._edits: deque[float] = deque()
 
     async def reconcile(self, name: str) -> Again:
         """One pass over the Play of that name. Raises what store and forge raise; the pass is repeated then."""
@@ -70,46 +76,43 @@ class TalkReconciler:
             return NOT_AGAIN
         forge = await self._forges.of(play.spec.repository_url)
         number = play.status.pull_request.number
-        waits = False
         if self._settings.commands:
-            play, waits = await self._obey(play, forge, number)
+            play = await self._obey(play, forge, number)
             await self._answer(play, forge, number)
         pipeline = self._settings.pipelines.get(play.spec.pipeline)
-        again = await self._tell(play, pipeline, forge, number) if pipeline is not None else None
-        return Again(after=_HEAD_SECONDS if waits else again)
+        return Again(after=await self._tell(play, pipeline, forge, number) if pipeline is not None else None)
 
     # -- commands ----------------------------------------------------------------------------------------------------------
 
-    async def _obey(self, play: Play, forge: Forge, number: int) -> tuple[Play, bool]:
-        """Act on the commands that are new; the play then, and whether one waits for the play to see the head it means."""
+    async def _obey(self, play: Play, forge: Forge, number: int) -> Play:
+        """Act on the commands that are new; the play then."""
         given = [(comment, asked) for comment in await forge.comments(number) if (asked := asked_in(comment.body)) is not None]
         while True:
             fresh = [(comment, asked) for comment, asked in given if _is_new(play, comment)]
             if not fresh:
-                return play, False
+                return play
             pull = await forge.get_pull_request(number)
-            spec, waits = self._after(play, sorted(fresh, key=lambda each: each[0].id), pull)
+            spec = self._after(play, sorted(fresh, key=lambda each: each[0].id), pull)
             if spec == play.spec:
-                return play, waits
+                return play
             try:
-                return await self._store.update(replace(play, spec=spec)), waits
+                return await self._store.update(replace(play, spec=spec))
             except WriteConflictError:
                 again = await self._store.get(Play, play.name)
                 if again is None:
-                    return play, False
+                    return play
                 play = again
 
-    def _after(self, play: Play, fresh: list[tuple[Comment, Asked]], pull: PullRequest | None) -> tuple[PlaySpec, bool]:
+    def _after(self, play: Play, fresh: list[tuple[Comment, Asked]], pull: PullRequest | None) -> PlaySpec:
         """The spec after these commands, each seeing what those before it made."""
         for comment, asked in fresh:
-            known = play.status.pull_request
-            if asked.verb is not None and pull is not None and known is not None and pull.head_sha != known.head_sha:
-                # The play has not seen this head yet: what the command would mean is not known.
-                return play.spec, True
+            if asked.verb is Verb.APPROVE and not play.is_finished and not _sees_head(play, pull):
+                # What it would approve is not known yet: the pass in which the play sees this head is followed by one here.
+                return play.spec
             spec, record = self._one(play, comment, asked, pull)
             play = replace(play, spec=with_commands(spec, [record]))
             _log.info("command in a comment", play=play.name, by=record.by, accepted=record.accepted, outcome=record.outcome)
-        return play.spec, False
+        return play.spec
 
     def _one(self, play: Play, comment: Comment, asked: Asked, pull: PullRequest | None) -> tuple[PlaySpec, PlayCommand]:
         record = PlayCommand(
@@ -135,7 +138,8 @@ class TalkReconciler:
         """Let those who gave commands see that they were heard; what was answered before costs nothing."""
         for record in play.spec.commands:
             key = (play.name, record.comment)
-            if key in self._answered:
+            is_old = record.at is not None and self._clock() - record.at > _ANSWERED_WITHIN
+            if is_old or key in self._answered:
                 continue
             try:
                 await forge.react(number, record.comment, accepted=record.accepted)
@@ -155,9 +159,11 @@ class TalkReconciler:
         digest = hashlib.sha256(f"{head}\n{text}".encode()).hexdigest()
         if told == digest:
             return None
-        left = at + EDIT_SECONDS - self._monotonic()
+        now = self._monotonic()
+        left = max(at + EDIT_SECONDS - now, self._full_for(now))
         if left > 0 and not play.is_finished:
             return left
+        self._edits.append(now)
         try:
             if self._settings.status_comment:
                 await forge.comment(number, text, marker=f"status:{play.name}")
@@ -168,6 +174,18 @@ class TalkReconciler:
             _log.warning("nothing told on the pull request", play=play.name, error=str(error))
         self._told[play.name] = (digest, self._monotonic())
         return None
+
+    def _full_for(self, now: float) -> float:
+        """Seconds until there is room for one more edit."""
+        while self._edits and self._edits[0] <= now - _MINUTE:
+            self._edits.popleft()
+        return self._edits[0] + _MINUTE - now if len(self._edits) >= EDITS_A_MINUTE else 0.0
+
+
+def _sees_head(play: Play, pull: PullRequest | None) -> bool:
+    """Whether the play knows the head that its pull request has."""
+    known = play.status.pull_request
+    return pull is None or known is None or pull.head_sha == known.head_sha
 
 
 def _is_new(play: Play, comment: Comment) -> bool:

@@ -16,6 +16,14 @@ from coderun.model.play import Play, PlayPhase
 from coderun.model.repository import canonical
 
 _RETRIED = frozenset({PlayPhase.FAILED, PlayPhase.ABORTED})
+_ORDER = {
+    PlayPhase.SUCCEEDED: 0,
+    PlayPhase.RUNNING: 1,
+    PlayPhase.WAITING: 1,
+    PlayPhase.PENDING: 2,
+    PlayPhase.FAILED: 3,
+    PlayPhase.ABORTED: 3,
+}
 
 
 class PlayBrief(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,6 +38,7 @@ class PlayBrief(msgspec.Struct, frozen=True, kw_only=True):
     depends_on: tuple[int, ...] = ()
     pull_request: int | None = None
     paused: bool = False
+    created: datetime | None = None
 
 
 class RunBrief(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,7 +59,7 @@ class View:
         self.plays: dict[str, PlayBrief] = {}
         self.runs: dict[str, RunBrief] = {}
         self._open: dict[str, PlayBrief] = {}
-        self._by_task: dict[tuple[str, int], str] = {}
+        self._by_task: dict[tuple[str, int], set[str]] = {}
         self._by_pull: dict[tuple[str, int], set[str]] = {}
         self._by_job: dict[str, str] = {}
         self._by_workspace: dict[str, dict[str, RunBrief]] = {}
@@ -71,13 +80,14 @@ class View:
             depends_on=play.spec.depends_on,
             pull_request=ref.number if ref is not None else None,
             paused=play.spec.paused,
+            created=play.metadata.creation_timestamp,
         )
         self.forget_play(play.name)
         self.plays[play.name] = brief
         self._in_repository[brief.repository] += 1
         if not brief.phase.is_finished:
             self._open[play.name] = brief
-        self._by_task[brief.repository, brief.task_id] = play.name
+        self._by_task.setdefault((brief.repository, brief.task_id), set()).add(play.name)
         if brief.pull_request is not None:
             self._by_pull.setdefault((brief.repository, brief.pull_request), set()).add(play.name)
 
@@ -87,6 +97,7 @@ class View:
         self._open.pop(name, None)
         if old is not None:
             self._in_repository[old.repository] -= 1
+            self._by_task[old.repository, old.task_id].discard(name)
         if old is not None and old.pull_request is not None:
             self._by_pull.get((old.repository, old.pull_request), set()).discard(name)
 
@@ -159,8 +170,17 @@ class View:
         return [play.name for play in free if play.phase is not PlayPhase.PENDING]
 
     def play_of_task(self, repository: str, task_id: int) -> PlayBrief | None:
-        """The Play of a task of a repository."""
-        return self.plays.get(self._by_task.get((repository, task_id), ""))
+        """The Play of a task of a repository; of several the one that succeeded, else the one that goes first."""
+        return min(self._of_task(repository, task_id), key=_standing, default=None)
+
+    def twin_of(self, play: PlayBrief) -> str:
+        """Another Play of the same task that has not ended and goes first: it has started, or it is older. "" for none."""
+        same = (other for other in self._of_task(play.repository, play.task_id) if not other.phase.is_finished)
+        first = min(same, key=_standing, default=play)
+        return "" if first.name == play.name else first.name
+
+    def _of_task(self, repository: str, task_id: int) -> list[PlayBrief]:
+        return [self.plays[name] for name in self._by_task.get((repository, task_id), ())]
 
     def count_plays(self) -> Counter[PlayPhase]:
         """How many plays there are in each phase."""
@@ -229,6 +249,11 @@ class View:
 
 def _turn(play: PlayBrief) -> tuple[int, int, str]:
     return (play.priority, play.task_id, play.name)
+
+
+def _standing(play: PlayBrief) -> tuple[int, str, str]:
+    """The order of several Plays of one task: done, under way, not started by age, ended without success."""
+    return (_ORDER[play.phase], play.created.isoformat() if play.created is not None else "", play.name)
 
 
 def _age(run: RunBrief) -> tuple[str, str]:

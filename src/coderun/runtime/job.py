@@ -218,7 +218,10 @@ class JobRuntime:
         now = self._clock()
         watched.waits_since = watched.waits_since if watched.waits_since is not None else now
         is_due = watched.events_at is None or now - watched.events_at >= self._look_again
-        if needs_events(seen) and is_due and now - watched.waits_since >= self._look_again / 2:
+        if needs_events(seen) and now - watched.waits_since < self._look_again / 2:
+            # Every job waits so for a moment: that is not worth a word.
+            seen = msgspec.structs.replace(seen, detail="")
+        elif needs_events(seen) and is_due:
             watched.events, watched.events_at = await self._events_of(job), now
             seen = self._look(job)
         return msgspec.structs.replace(seen, again=self._look_again / 2)

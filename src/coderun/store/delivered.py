@@ -27,7 +27,7 @@ from coderun.model.deliveries import (
 )
 from coderun.model.errors import AlreadyExistsError, NotFoundError, WriteConflictError
 from coderun.model.names import delivery_name
-from coderun.store.kept import Kept, keep, merge_patch
+from coderun.store.kept import Kept, keep
 from coderun.store.protocol import Change, Settlement
 
 _AT_ONCE: Final = 16
@@ -37,12 +37,12 @@ _status: Final = msgspec.json.Decoder(DeliveryStatus)
 
 
 class DeliveryDesk:
-    """Deliveries of one namespace. With `cached` it reads `cache`, else the server."""
+    """Deliveries of one namespace. While `cached` it reads `cache`, else the server."""
 
     def __init__(self, api: Api, namespace: str, *, cached: bool) -> None:
         self._api = api
         self._namespace = namespace
-        self._cached = cached
+        self.cached = cached
         self.cache: Informer[Kept] | None = None
 
     async def put(self, deliveries: Sequence[Delivery]) -> int:
@@ -103,14 +103,14 @@ class DeliveryDesk:
         return Change(kind="Delivery", name=found.id)
 
     async def _all(self) -> list[Delivery]:
-        if self._cached and self.cache is not None:
+        if self.cached and self.cache is not None:
             items: Iterable[Kept] = self.cache.all()
         else:
             items = [keep(item) for item in await self._api.list(DELIVERIES, self._namespace)]
         return [found for kept in items if (found := _delivery(kept)) is not None]
 
     async def _read(self, name: str) -> Kept | None:
-        held = self.cache.get(name) if self._cached and self.cache is not None else None
+        held = self.cache.get(name) if self.cached and self.cache is not None else None
         if held is not None:
             return held
         found = await self._api.get(DELIVERIES, self._namespace, name, msgspec.Raw)
@@ -139,10 +139,14 @@ class DeliveryDesk:
         found = None if kept is None else _delivery(kept)
         if found is None or found.id != identity or (found.state, found.outcome) == (wanted.state, wanted.outcome):
             return False
-        old = DeliveryStatus(state=found.state, outcome=found.outcome)
-        patch = {"status": merge_patch(_written(old), _written(wanted))}
+        body = {
+            "apiVersion": DELIVERIES.api_version,
+            "kind": DELIVERIES.kind,
+            "metadata": {"name": name},
+            "status": _written(wanted),
+        }
         try:
-            self._saw(await self._api.patch(DELIVERIES, self._namespace, name, patch, msgspec.Raw, subresource="status"))
+            self._saw(await self._api.apply(DELIVERIES, self._namespace, name, body, msgspec.Raw, subresource="status"))
         except NotFoundError:
             return False
         return True

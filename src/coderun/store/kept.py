@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from coderun.kube.objects import KubeMeta, Shape
+from coderun.kube.resources import Resource
 from coderun.model.errors import InvalidObjectError
 from coderun.model.meta import ControllerRef, ObjectMeta
 from coderun.store.protocol import ObjectT
@@ -82,6 +83,17 @@ def new_body(new: Any, namespace: str) -> dict[str, Any]:
         owner = msgspec.to_builtins(new.metadata.controller)
         meta["ownerReferences"] = [{**owner, "controller": True}]
     return {"apiVersion": new.api_version, "kind": new.KIND, "metadata": meta, "spec": msgspec.to_builtins(new.spec)}
+
+
+def status_body(resource: Resource, changed: Any, *, uid: str) -> dict[str, Any]:
+    """A status as it is applied: all of it, of exactly the object that was read."""
+    meta = {"name": changed.metadata.name, "uid": uid, "resourceVersion": changed.metadata.resource_version}
+    return {
+        "apiVersion": resource.api_version,
+        "kind": resource.kind,
+        "metadata": meta,
+        "status": msgspec.to_builtins(changed.status),
+    }
 
 
 def merge_patch(old: Any, new: Any) -> dict[str, Any]:

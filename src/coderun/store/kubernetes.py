@@ -1,14 +1,14 @@
 """The store of one namespace of a cluster: custom resources with optimistic concurrency, and the inbox as `Delivery` objects.
 
-A controller reads from caches that are never behind its own writes (`cached`); a command reads from the server. Spec and status
-are written as the difference to what was read, with its resourceVersion as the precondition, so that fields this coderun does
-not know stay as they are. An object that is not what its kind says gets condition `Accepted=False` where a controller follows,
-and is left out; the others go on. What objects mean is not known here.
+A controller reads from caches that are never behind its own writes (`cached`); a command reads from the server. A status is
+applied whole on the server's side, a spec is written as the difference to what was read, each under the resourceVersion that
+was read, so that fields this coderun does not know stay as they are. An object that is not what its kind says gets condition
+`Accepted=False` where a controller follows, and is left out; the others go on. What objects mean is not known here.
 """
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -34,7 +34,7 @@ from coderun.model.names import LABEL_PLAY
 from coderun.model.play import Play
 from coderun.store.codec import encode_part, encode_words
 from coderun.store.delivered import DeliveryDesk
-from coderun.store.kept import Kept, keep, merge_patch, meta_of, new_body, restore
+from coderun.store.kept import Kept, keep, merge_patch, meta_of, new_body, restore, status_body
 from coderun.store.protocol import Change, ObjectT, Settlement
 from coderun.store.watch import Watch
 
@@ -67,9 +67,14 @@ class KubernetesStore:
         judges: bool = False,
         clock: Callable[[], datetime] = now,
         on_broken: Callable[[str, str, Exception], None] | None = None,
+        takes: Callable[[Delivery], bool] | None = None,
         timings: Timings = Timings(),  # noqa: B008 - immutable
     ) -> None:
-        """`cached` reads from caches (call `follow` first); `judges` writes conditions on objects that cannot be understood."""
+        """`cached` reads from caches (call `follow` first); `judges` writes conditions on objects that cannot be understood.
+
+        Deliveries that `takes` says no to are not stored.
+        """
+        self._takes = takes or (lambda _delivery: True)
         self._api = api
         self._namespace = namespace
         self._cached = cached
@@ -97,6 +102,10 @@ class KubernetesStore:
         for cache in self.caches.values():
             await cache.synced.wait()
 
+    async def _follow_and_read(self) -> None:
+        await self.follow()
+        self._cached = self._desk.cached = True
+
     @property
     def is_synced(self) -> bool:
         """Whether all caches have been filled."""
@@ -113,13 +122,13 @@ class KubernetesStore:
             watch.end()
 
     def watch(self) -> AsyncIterator[list[Change]]:
-        """See `ObjectStore`. Starts the caches where nobody has; what they find at first is told too then."""
+        """See `ObjectStore`. Starts the caches where nobody has, and reads from them then; what they find first is told."""
         watch = Watch()
         self._open.add(watch)
         if self._closed:
             watch.end()
         elif not self.caches:
-            self._start(self.follow(), "caches")
+            self._start(self._follow_and_read(), "caches")
         return watch
 
     # -- objects -----------------------------------------------------------------------------------------------------------
@@ -166,7 +175,7 @@ class KubernetesStore:
             "metadata": {part: words for part, words in meta.items() if words},
             "spec": merge_patch(msgspec.to_builtins(base.spec), msgspec.to_builtins(changed.spec)),
         }
-        return await self._write(kind, changed, base, {part: value for part, value in patch.items() if value})
+        return await self._patch(kind, changed, base, {part: value for part, value in patch.items() if value})
 
     async def update_status(self, changed: ObjectT) -> ObjectT:
         """See `ObjectStore`."""
@@ -177,7 +186,7 @@ class KubernetesStore:
         # An equal moment in another time zone is equal text once both are written alike.
         if base.status == changed.status or old == new:
             return base
-        return await self._write(kind, changed, base, {"status": merge_patch(old, new)}, subresource="status")
+        return await self._apply_status(kind, changed, base)
 
     async def delete(self, kind: type[ObjectT], name: str, *, uid: str = "") -> None:
         """See `ObjectStore`. What belongs to it is collected by the cluster."""
@@ -193,7 +202,7 @@ class KubernetesStore:
 
     async def put_deliveries(self, deliveries: Iterable[Delivery]) -> int:
         """See `Inbox`. One object each, created one by one: where one is refused, those before it stay."""
-        return await self._desk.put(list(deliveries))
+        return await self._desk.put([delivery for delivery in deliveries if self._takes(delivery)])
 
     async def pending_deliveries(self, limit: int = 100) -> list[Delivery]:
         """See `Inbox`."""
@@ -256,15 +265,23 @@ class KubernetesStore:
             raise _conflict(kind, meta.name, meta.resource_version, kept.metadata.resource_version)
         return restore(kind, kept)
 
-    async def _write(
-        self, kind: type[ObjectT], changed: ObjectT, base: ObjectT, patch: dict[str, Any], *, subresource: str = ""
-    ) -> ObjectT:
+    async def _patch(self, kind: type[ObjectT], changed: ObjectT, base: ObjectT, patch: dict[str, Any]) -> ObjectT:
         if not patch:
             return base
         resource, meta = _RESOURCES[kind], changed.metadata
         patch["metadata"] = {**patch.get("metadata", {}), "resourceVersion": meta.resource_version, "uid": base.metadata.uid}
+        return await self._written(kind, changed, self._api.patch(resource, self._namespace, meta.name, patch, msgspec.Raw))
+
+    async def _apply_status(self, kind: type[ObjectT], changed: ObjectT, base: ObjectT) -> ObjectT:
+        resource, meta = _RESOURCES[kind], changed.metadata
+        body = status_body(resource, changed, uid=base.metadata.uid)
+        writing = self._api.apply(resource, self._namespace, meta.name, body, msgspec.Raw, subresource="status")
+        return await self._written(kind, changed, writing)
+
+    async def _written(self, kind: type[ObjectT], changed: ObjectT, writing: Awaitable[msgspec.Raw]) -> ObjectT:
+        resource, meta = _RESOURCES[kind], changed.metadata
         try:
-            written = await self._api.patch(resource, self._namespace, meta.name, patch, msgspec.Raw, subresource=subresource)
+            written = await writing
         except NotFoundError as error:
             raise _missing(kind, meta.name) from error
         except WriteConflictError as error:
@@ -367,6 +384,7 @@ class KubernetesStore:
         self._start(self._pronounce(resource, kept, conditions), f"verdict on {name}")
 
     async def _pronounce(self, resource: Resource, kept: Kept, conditions: tuple[Condition, ...]) -> None:
+        # A patch and not an apply: of a status that is not understood either, the rest stays as it is.
         meta = meta_of(kept.metadata)
         status: dict[str, Any] = {"conditions": msgspec.to_builtins(conditions), "observedGeneration": meta.generation}
         body = {"metadata": {"resourceVersion": meta.resource_version}, "status": status}

@@ -23,6 +23,7 @@ PATH: Final = "/github/webhook"
 _READ_SECONDS: Final = 10.0  # GitHub gives up after ten
 _READ_AT_ONCE: Final = 8 * MAX_BODY
 _RETRY_AFTER: Final = 30
+_QUIET_SECONDS: Final = 1.0  # anybody may post here: who is refused again and again does not fill the log
 _log = structlog.get_logger(__name__)
 
 
@@ -34,6 +35,8 @@ class Door:
         self._secrets = secrets
         self._clock = clock
         self._held = 0
+        self._quiet_until = 0.0
+        self._unsaid = 0
 
     def application(self, path: str = PATH) -> web.Application:
         """The door as an application of its own, at `path`."""
@@ -88,7 +91,12 @@ class Door:
         return bytes(body)
 
     def _refuse(self, request: web.Request, status: int, reason: str) -> web.Response:
-        _log.warning("delivery refused", delivery=_name(request), status=status, reason=reason)
+        now = asyncio.get_running_loop().time()
+        if now < self._quiet_until:
+            self._unsaid += 1
+        else:
+            _log.warning("delivery refused", delivery=_name(request), status=status, reason=reason, unsaid_before=self._unsaid)
+            self._quiet_until, self._unsaid = now + _QUIET_SECONDS, 0
         return _answer(status, reason)
 
 

@@ -29,7 +29,7 @@ from tests.fakes.apiserver.managers import Manager, Managers, applied, owned_par
 from tests.fakes.apiserver.names import check_meta
 from tests.fakes.apiserver.patches import APPLY_PATCH, JSON_PATCH, MERGE_PATCH, json_patch, merge_patch, strategic_patch
 from tests.fakes.apiserver.resources import CRDS, NAMESPACES, PODS, Resource
-from tests.fakes.apiserver.schema import Json, fill_defaults, prune
+from tests.fakes.apiserver.schema import Json, Schema, fill_defaults, prune
 from tests.fakes.apiserver.storage import Key, Storage, Stored
 from tests.fakes.apiserver.typed import copied, schema_of
 from tests.fakes.apiserver.validation import check
@@ -250,17 +250,23 @@ class Writer:
         if place.resource.namespaced:
             meta["namespace"] = place.namespace
         value["metadata"] = {name: one for name, one in meta.items() if one not in (None, {}, [])}
-        if wrong := check(value["metadata"], schema_of("V1ObjectMeta"), field="metadata"):
-            said = "; ".join(f"{cause.field}: {cause.message}" for cause in wrong)
-            raise bad_request(f"{place.resource.kind} cannot be handled: {said}")
         return value
 
     def _shaped(self, place: Place, value: Json, old: Stored | None, options: Options) -> tuple[str, ...]:
         """Prune and default, in place; the warnings that come of it."""
         resource = place.resource
         assert resource.schema is not None
+        if place.subresource != "status":
+            _check_types(resource, value["metadata"])
         unknown: list[str] = []
-        if resource.is_custom:
+        if resource.is_custom and place.subresource == "status":
+            # All but the status is what is stored already.
+            part = {"status": value["status"]} if "status" in value else {}
+            prune(part, resource.schema, unknown)
+            fill_defaults(part, Schema(properties={"status": resource.schema.properties["status"]}, defaults_inside=True))
+            value.pop("status", None)
+            value.update(part)
+        elif resource.is_custom:
             prune(value, resource.schema, unknown, root=True)
             fill_defaults(value, resource.schema)
         else:
@@ -293,7 +299,12 @@ class Writer:
             causes += _no_new_finalizers(value["metadata"], old)
         if resource.is_custom:
             assert resource.schema is not None
-            causes += check(value, resource.schema, old=old.value if old is not None else None)
+            before = old.value if old is not None else None
+            if place.subresource == "status" and before is not None and not resource.schema.rules:
+                status = resource.schema.properties["status"]
+                causes += check(value.get("status", {}), status, old=before.get("status"), field="status")
+            else:
+                causes += check(value, resource.schema, old=before)
         elif resource.table == CRDS.table:
             causes += check_definition(value)
         elif place.subresource != "status":
@@ -400,6 +411,12 @@ class Writer:
             time=self._now(),
             fields={},
         )
+
+
+def _check_types(resource: Resource, meta: Json) -> None:
+    if wrong := check(meta, schema_of("V1ObjectMeta"), field="metadata"):
+        said = "; ".join(f"{cause.field}: {cause.message}" for cause in wrong)
+        raise bad_request(f"{resource.kind} cannot be handled: {said}")
 
 
 def _meta(body: Any) -> Json:

@@ -326,6 +326,52 @@ async def test_an_approval_is_posted_on_exactly_the_head_after_the_push(bench: B
     assert posted.body == "I ran it.\n\n- nice\n- one &lt;!-- coderun: x -->"
 
 
+async def test_what_an_agent_leaves_that_may_not_push_is_put_aside_and_the_head_is_reviewed_as_it_is(bench: Bench) -> None:
+    await opened(bench)
+    head = bench.remote_head()
+    tess = bench.forge.acting_as("tess[bot]")
+    only_reviews = msgspec.structs.replace(TESS, may_push=False)
+    agent = "commit('test_hello.py', '1')\nwrite('report.xml', '<x/>')\nresult('approve', 'I ran it.')"
+    report = await bench.run(agent, forge=tess, agent=only_reviews, evidence=REVIEWED, pull_request=bench.reference())
+
+    assert ending(report) == (RunPhase.SUCCEEDED, "Completed"), report.outcome.summary
+    assert bench.remote_head() == head
+    [posted] = bench.forge.pulls[1].reviews
+    assert (posted.state, posted.head_sha) == (ReviewState.APPROVED, head)
+    kept = report.outcome.summary.partition("tess may not push: what it changed is kept in ")[2]
+    files = bench.git(bench.tree, "ls-tree", "-r", "--name-only", kept).split()
+    assert {"hello.py", "report.xml", "test_hello.py"} <= set(files)
+
+
+async def test_commits_of_an_agent_that_may_not_push_are_put_aside_wherever_it_made_them(bench: Bench) -> None:
+    await opened(bench)
+    head = bench.remote_head()
+    tess = bench.forge.acting_as("tess[bot]")
+    only_reviews = msgspec.structs.replace(TESS, may_push=False)
+    agent = (
+        "commit('one.py', '1')\ngit('checkout', '-q', '-b', 'mine', 'HEAD~1')\ncommit('two.py', '2')\nresult('approve', 'ok')"
+    )
+    report = await bench.run(agent, forge=tess, agent=only_reviews, evidence=REVIEWED, pull_request=bench.reference())
+
+    assert ending(report) == (RunPhase.SUCCEEDED, "Completed"), report.outcome.summary
+    assert bench.remote_head() == head
+    kept = report.outcome.summary.partition("is kept in ")[2].split(", ")
+    files = [bench.git(bench.tree, "diff", "--name-only", head, ref) for ref in kept]
+    assert files == ["two.py", "one.py"]
+
+
+async def test_an_agent_that_may_not_push_and_leaves_nothing_is_noted_for_nothing(bench: Bench) -> None:
+    await opened(bench)
+    tess = bench.forge.acting_as("tess[bot]")
+    only_reviews = msgspec.structs.replace(TESS, may_push=False)
+    report = await bench.run(
+        "result('approve', 'fine')", forge=tess, agent=only_reviews, evidence=REVIEWED, pull_request=bench.reference()
+    )
+
+    assert ending(report) == (RunPhase.SUCCEEDED, "Completed")
+    assert report.outcome.summary == "fine"
+
+
 async def test_a_change_request_is_the_evidence_of_a_review_too(bench: Bench) -> None:
     await opened(bench)
     report = await review(bench, "result('request-changes', 'It crashes.', ['line 1'])")

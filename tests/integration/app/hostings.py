@@ -1,5 +1,6 @@
 """A forge for controllers of a cluster in tests: a local forge that stands in for GitHub, or none at all."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from coderun.app.cluster import ClusterHosting
@@ -54,7 +55,7 @@ class TestHostings:
         self.closed = 0
         self.tokens = MadeUpTokens()
 
-    def make(self) -> ClusterHosting:
+    def make(self, permit: Callable[[], None]) -> ClusterHosting:
         self.made += 1
         return _Hosting(self)
 

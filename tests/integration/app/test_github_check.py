@@ -174,6 +174,15 @@ async def test_a_personal_token_that_is_worth_nothing_is_an_error(place: Place) 
     assert "ghp_made_up" not in str(found)
 
 
+async def test_a_personal_token_of_somebody_who_cannot_push_is_an_error(place: Place) -> None:
+    place.github.add_collaborator("acme/shop", "eve", "read")
+    place.personal = PersonalAccess(token=place.github.personal_token("eve"), source="$GH_TOKEN")
+    place.keys.clear()
+    finding = (await place.check())["repository"]
+    assert (finding.state, finding.found) == (State.ERROR, "acme/shop: the personal token cannot push to it")
+    assert finding.advice == "use a token of somebody who may, with Contents: Read and write"
+
+
 async def test_a_key_that_github_does_not_take_leads_to_the_page_with_a_new_one(place: Place) -> None:
     place.keep("rex", pem=place.made["cleo"].private_key.encode())
     finding = (await place.check())["rex: key"]

@@ -7,6 +7,7 @@ from typer.testing import CliRunner
 
 from coderun.cli.main import app
 from coderun.kube.crd import definitions
+from coderun.model.errors import ConfigError
 
 
 def run(*words: str) -> str:
@@ -31,3 +32,10 @@ def test_the_definitions_are_written_one_file_a_kind(form: str, tmp_path: Path) 
     ]
     assert said.splitlines() == [f"Wrote {folder / made['metadata']['name']}.{form}" for made in definitions()]
     assert all(yaml.safe_load(file.read_text("utf-8")) in definitions() for file in files)
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    result = CliRunner().invoke(app, ["crds", "--dir", str(tmp_path / "file")])
+    assert isinstance(result.exception, ConfigError)
+    assert f"cannot write into {tmp_path / 'file'}: File exists" in str(result.exception)

@@ -354,3 +354,16 @@ async def test_a_server_that_is_not_there_is_unavailable(world: World) -> None:
 def test_every_host_has_its_api() -> None:
     assert api_url("github.com") == "https://api.github.com"
     assert api_url("ghe.example.com") == "https://ghe.example.com/api/v3"
+
+
+@pytest.mark.lesson(29)
+async def test_what_would_change_something_is_not_sent_where_it_is_not_permitted_and_reading_goes_on(world: World) -> None:
+    def refuse() -> None:
+        raise RefusedError("not the leader any more")
+
+    world.hub.on(GET, Reply({"id": 7}))
+    permitted = world.make(permit=refuse).acting_as(world.credential)
+    with pytest.raises(RefusedError, match="not the leader"):
+        await permitted.write("POST", "/repos/acme/shop/issues/7/comments", {"body": "hello"})
+    assert await permitted.get("/thing", Thing) == Thing(id=7)
+    assert [asked.method for asked in world.hub.asked] == ["GET"]

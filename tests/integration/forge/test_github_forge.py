@@ -109,11 +109,11 @@ async def test_mergeability_is_asked_for_again_and_then_unknown(place: Place) ->
     place.pull(computing, pull_body())
     read = await place.forge.get_pull_request(5)
     assert read is not None
-    assert (read.mergeability, place.waits) == (Mergeability.CLEAN, [0.5])
+    assert (read.mergeability, place.waits) == (Mergeability.CLEAN, [0.1])
     place.pull(computing)
     read = await place.forge.get_pull_request(5)
     assert read is not None
-    assert (read.mergeability, place.waits) == (Mergeability.UNKNOWN, [0.5, 0.5, 1.5])
+    assert (read.mergeability, place.waits) == (Mergeability.UNKNOWN, [0.1, 0.1, 0.4, 1.5])
 
 
 async def test_a_missing_pull_request_is_told_from_a_repository_out_of_sight(place: Place) -> None:

@@ -8,6 +8,7 @@ import pytest
 from tests.unit.plan.samples import EVERYBODY, FORGE, MINIMAL, minimal_run, with_users
 
 from coderun.model.coderun import CodeRun, RunPhase
+from coderun.model.errors import ClusterUnavailableError
 from coderun.model.roster import Agent
 from coderun.plan.order import RunPlan
 from coderun.plan.settings import RunSettings
@@ -27,8 +28,11 @@ class Jobs:
     def __init__(self) -> None:
         self.state = JobState.ABSENT
         self.started: list[RunPlan] = []
+        self.is_out = False
 
     async def prepare(self, plan: RunPlan) -> None:
+        if self.is_out:
+            raise ClusterUnavailableError("not now")
         self.started.append(plan)
 
     async def start(self, plan: RunPlan) -> None:
@@ -114,9 +118,12 @@ async def test_a_run_whose_template_is_broken_ends_before_anything_is_made(world
 
 
 async def test_a_template_that_breaks_between_the_first_look_and_the_start_starts_nothing(world: World) -> None:
-    assert (await world.passes(MINIMAL)).status.attempt == 1
-    run = await world.passes(BROKEN, 2)
-    assert (run.status.phase, invalid(run)) == (RunPhase.FAILED, True)
+    world.jobs.is_out = True
+    with pytest.raises(ClusterUnavailableError):
+        await world.passes(MINIMAL)
+    world.jobs.is_out = False
+    run = await world.passes(BROKEN)
+    assert (run.status.phase, run.status.attempt, invalid(run)) == (RunPhase.FAILED, 1, True)
     assert (world.jobs.started, world.tokens.valid) == ([], set())
 
 

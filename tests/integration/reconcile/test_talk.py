@@ -1,7 +1,6 @@
 """Talking with people on a pull request of the fake GitHub: commands, the status comment, the check."""
 
 from collections.abc import AsyncIterator
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from coderun.model.meta import ObjectMeta
 from coderun.model.play import Play, PlayCommand, PlayPhase, PlaySpec, PlayStatus, Waiting
 from coderun.model.pulls import CheckState, NewPullRequest, PullRequest
 from coderun.model.roster import Agent, make_roster
-from coderun.reconcile.talk import EDIT_SECONDS, TalkReconciler, TalkSettings
+from coderun.reconcile.talk import EDIT_SECONDS, EDITS_A_MINUTE, TalkReconciler, TalkSettings
 from coderun.store.protocol import ObjectT
 from coderun.store.sqlite import SqliteStore
 
@@ -155,7 +154,7 @@ async def test_an_approval_is_for_the_head_that_its_author_saw(scene: Scene) -> 
     await scene.say("ada", "/coderun approve")
     pushed = scene.place.push("feature/task-1-implementation", {"a.txt": "2\n"}, by="rex")
     reconciler = scene.reconciler()
-    assert (await reconciler.reconcile(NAME)).after == 2.0  # the play has not seen that head yet
+    await reconciler.reconcile(NAME)  # the play has not seen that head yet
     assert await scene.given() == []
     play = await scene.play()
     assert play.status.pull_request is not None
@@ -167,6 +166,15 @@ async def test_an_approval_is_for_the_head_that_its_author_saw(scene: Scene) -> 
     await reconciler.reconcile(NAME)
     [approval] = (await scene.play()).spec.approvals
     assert (approval.by, approval.stage, approval.head_sha) == ("ada", "quality", pushed)
+
+
+async def test_a_retry_does_not_wait_for_an_ended_play_to_see_a_new_head(scene: Scene) -> None:
+    await scene.move(phase=PlayPhase.ABORTED)
+    scene.place.push("feature/task-1-implementation", {"a.txt": "2\n"}, by="rex")
+    await scene.say("ada", "/coderun approve")
+    await scene.say("ada", "/coderun retry")
+    await scene.reconciler().reconcile(NAME)
+    assert [accepted for _, _, accepted, _ in await scene.given()] == [False, True]
 
 
 async def test_what_cannot_be_is_refused_as_on_the_command_line_and_retry_reopens(scene: Scene) -> None:
@@ -252,6 +260,20 @@ async def test_there_is_one_status_comment_and_it_is_edited(scene: Scene) -> Non
     assert len(edits) == 2
 
 
+async def test_what_is_told_of_many_plays_leaves_room_for_what_they_do(scene: Scene) -> None:
+    reconciler, first = scene.reconciler(status_comment=True), await scene.play()
+    for number in range(EDITS_A_MINUTE):
+        other = replace(first, metadata=ObjectMeta(name=f"play-other-{number}"))
+        made = await scene.store.create(other)
+        await scene.store.update_status(replace(made, status=first.status))
+        assert (await reconciler.reconcile(made.name)).after is None
+    assert (await reconciler.reconcile(NAME)).after == 60.0
+    assert len(await scene.bodies()) == EDITS_A_MINUTE
+    scene.seconds += 60.0
+    assert (await reconciler.reconcile(NAME)).after is None
+    assert len(await scene.bodies()) == EDITS_A_MINUTE + 1
+
+
 async def test_the_status_comment_is_no_command_and_tells_what_became_of_them(scene: Scene) -> None:
     reconciler = scene.reconciler(status_comment=True)
     await scene.say("mallory", "/coderun abort")
@@ -301,7 +323,7 @@ async def test_a_forge_that_takes_no_words_stops_no_command_and_is_not_asked_aga
         store=scene.store,
         forges=OneForge(mute),
         settings=TalkSettings(pipelines={"play": PACKAGED}, roster=ROSTER, status_comment=True),
-        clock=datetime.now,
+        clock=scene.place.clock.peek,
         monotonic=lambda: 0.0,
     )
     await scene.say("ada", "/coderun pause")

@@ -246,6 +246,12 @@ async def test_a_delivery_removed_by_somebody_is_passed_over(server: FakeApiServ
     await store.settle_deliveries([Settlement(id="d-1", state=DeliveryState.MOVED, outcome="")])
 
 
+async def test_what_nobody_wants_is_not_stored(server: FakeApiServer, api: Api) -> None:
+    store = KubernetesStore(api, "default", takes=lambda delivery: delivery.id == "d-2")
+    assert await store.put_deliveries([delivery("d-1"), delivery("d-2")]) == 1
+    assert [kept["spec"]["deliveryId"] for kept in server.objects.all(DELIVERIES, "default")] == ["d-2"]
+
+
 async def test_namespaces_are_worlds_of_their_own(server: FakeApiServer, api: Api, store: KubernetesStore) -> None:
     server.objects.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "other"}})
     elsewhere = KubernetesStore(api, "other", cached=True)
@@ -267,6 +273,12 @@ async def test_a_watch_starts_the_caches_where_nobody_has(server: FakeApiServer,
     await store.create(play())
     async with asyncio.timeout(20):
         assert {change.name for change in await anext(watch)} == {"play-demo-1"}
+    await until(lambda: store.is_synced)
+    await asyncio.sleep(0)
+    server.audit.clear()
+    assert [found.name for found in await store.find(Play)] == ["play-demo-1"]
+    assert await store.get(Play, "play-demo-1") is not None
+    assert [entry for entry in server.audit if entry.verb != "watch"] == []  # from then on nothing is asked again and again
     await store.close()
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 import msgspec
 import pytest
+import structlog
 from aiohttp.test_utils import TestServer
 
 from coderun.events.github import MAX_BODY
@@ -201,3 +202,12 @@ async def test_a_sender_that_breaks_off_leaves_the_door_open(place: Place) -> No
     await writer.wait_closed()
     assert (await place.post())[0] == 202
     assert len(await place.stored()) == 1
+
+
+async def test_whoever_is_refused_again_and_again_does_not_fill_the_log(place: Place) -> None:
+    with structlog.testing.capture_logs() as logs:
+        statuses = {(await place.post(headers={}))[0] for _ in range(20)}
+    assert statuses == {401}
+    said = [entry for entry in logs if entry["event"] == "delivery refused"]
+    assert 1 <= len(said) < 20
+    assert said[0]["reason"].startswith("the delivery carries no signature")

@@ -51,6 +51,13 @@ def test_a_play_starts_with_the_first_stage_and_its_agent() -> None:
             "retry task 3, or abort this play",
         ),
         (
+            {"twin": "play-other", "blocked_by": (3,), "ahead": ("a",)},
+            "dependency",
+            "PlayedAlready",
+            "play play-other is about the same task and goes first",
+            "the end of play-other, or deleting one of the two",
+        ),
+        (
             {"ahead": ("a", "b", "c", "d")},
             "slot",
             "PlaysAhead",

@@ -16,7 +16,7 @@ from coderun.model.coderun import (
     Usage,
 )
 from coderun.model.meta import ObjectMeta
-from coderun.plan.lifecycle import STARTS_ALLOWED, JobView, RunDecision, Step, advance, hindered
+from coderun.plan.lifecycle import STARTS_ALLOWED, JobView, RunDecision, Step, advance, hindered, started
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 KEEP = timedelta(days=1)
@@ -61,6 +61,22 @@ def test_a_job_that_was_never_started_is_started() -> None:
     assert decided.step is Step.START
     assert decided.status.started_at is None
     assert decided.status.phase is RunPhase.PENDING
+
+
+def test_a_start_whose_job_is_to_be_seen_changes_no_status_and_counts_as_no_retry() -> None:
+    begun = run(step(run()).status)
+    decided = step(begun, JobView(state="absent"))
+    assert decided.status.retry_count == 1
+    seen = started(begun, decided, JobView(state="starting", again=5.0))
+    assert (seen.status, seen.step, seen.again_after) == (begun.status, Step.START, 5.0)
+    assert step(begun, JobView(state="starting", files="coderun-1-s-r-1-abc")).status == begun.status
+
+
+@pytest.mark.parametrize("state", ["absent", "lost"])
+def test_a_start_that_shows_nothing_is_counted(state: str) -> None:
+    begun = run(step(run()).status)
+    decided = step(begun, JobView(state="absent"))
+    assert started(begun, decided, JobView(state=state)) == decided
 
 
 def test_starts_that_come_to_nothing_end_after_some_tries() -> None:

@@ -202,3 +202,46 @@ def test_one_that_waits_for_workspace_and_slot_is_named_once() -> None:
     in_workspace(view, run("a", 1, attempt=1), "w")
     in_workspace(view, run("b", 2), "w")
     assert after(view, "a", 1) == ("b",)
+
+
+def of_task_one(name: str, second: int, phase: PlayPhase = PlayPhase.PENDING, *, repository: str = "acme/shop") -> Play:
+    return Play(
+        metadata=ObjectMeta(name=name, creation_timestamp=START + timedelta(seconds=second)),
+        spec=PlaySpec(task_id=1, repository_url=repository),
+        status=PlayStatus(phase=phase),
+    )
+
+
+@pytest.mark.parametrize(
+    ("plays", "twins"),
+    [
+        ([of_task_one("a", 0)], {"a": ""}),
+        ([of_task_one("b", 0), of_task_one("a", 1)], {"b": "", "a": "b"}),
+        ([of_task_one("a", 0), of_task_one("b", 0)], {"a": "", "b": "a"}),
+        ([of_task_one("a", 0), of_task_one("b", 1, PlayPhase.RUNNING)], {"a": "b", "b": ""}),
+        ([of_task_one("a", 0), of_task_one("b", 1, PlayPhase.WAITING)], {"a": "b"}),
+        ([of_task_one("a", 0, PlayPhase.FAILED), of_task_one("b", 1)], {"b": ""}),
+        ([of_task_one("a", 0, PlayPhase.SUCCEEDED), of_task_one("b", 1)], {"b": ""}),
+        ([of_task_one("a", 0), of_task_one("b", 1, repository="https://github.com/Acme/Shop.git")], {"b": "a"}),
+        ([of_task_one("a", 0), of_task_one("b", 1, repository="acme/other")], {"a": "", "b": ""}),
+    ],
+    ids=["alone", "older", "name", "started", "waiting", "failed", "succeeded", "two spellings", "two repositories"],
+)
+def test_of_two_plays_of_one_task_the_one_that_has_started_goes_first_then_the_older(
+    plays: list[Play], twins: dict[str, str]
+) -> None:
+    view = seen(*plays)
+    assert {name: view.twin_of(view.plays[name]) for name in twins} == twins
+
+
+def test_a_task_is_done_when_any_of_its_plays_succeeded_and_broken_when_all_ended_without() -> None:
+    dependent = play(2, depends_on=(1,), repository="acme/shop")
+    view = seen(dependent, of_task_one("a", 0, PlayPhase.FAILED), of_task_one("b", 1))
+    two = view.plays["other-2"]
+    assert (view.unmet(two), view.broken(two)) == ((1,), ())
+    view.see_play(of_task_one("b", 1, PlayPhase.ABORTED))
+    assert view.broken(two) == (1,)
+    view.see_play(of_task_one("c", 2, PlayPhase.SUCCEEDED))
+    assert (view.unmet(two), view.broken(two)) == ((), ())
+    view.forget_play("c")
+    assert view.unmet(two) == (1,)

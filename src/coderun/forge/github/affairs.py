@@ -14,6 +14,7 @@ import msgspec
 from coderun.events.signature import HEADER, sign
 from coderun.forge.github.answers import GitHubRefusedError
 from coderun.forge.github.client import Client, Request, decode
+from coderun.forge.github.deliveries import PATH, Attempt
 from coderun.forge.github.shapes import Repository, Shape, User
 from coderun.model.errors import NotFoundError
 from coderun.model.repository import RepositoryId
@@ -69,24 +70,6 @@ class HookConfig(Shape, frozen=True, kw_only=True):
     content_type: str = ""
     secret: str = ""
     insecure_ssl: str | int = "0"
-
-
-class Attempt(Shape, frozen=True, kw_only=True):
-    """One attempt to deliver an event; attempts of one event share their `guid`."""
-
-    id: int
-    guid: str = ""
-    delivered_at: datetime
-    status: str = ""
-    status_code: int = 0
-    event: str = ""
-    action: str | None = None
-    redelivery: bool = False
-
-    @property
-    def has_arrived(self) -> bool:
-        """Whether it was answered as it should be."""
-        return 200 <= self.status_code < 400  # noqa: PLR2004 - HTTP
 
 
 class Rights(Shape, frozen=True, kw_only=True):
@@ -184,7 +167,7 @@ class AppAffairs:
 
     async def attempts(self) -> list[Attempt]:
         """The newest attempts to deliver its events, at most a hundred, newest first."""
-        return await self._client.get("/app/hook/deliveries", list[Attempt], {"per_page": str(RECENT)})
+        return await self._client.get(PATH, list[Attempt], {"per_page": str(RECENT)})
 
 
 async def convert(client: Client, code: str) -> Conversion:

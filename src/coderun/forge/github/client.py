@@ -118,7 +118,8 @@ class Client:
     """GitHub's API as one identity.
 
     Waits that fit into `patience` seconds for one request are waited here; longer ones are `ForgeUnavailableError` with
-    `retry_after`. `limits` is shared by all clients of one App. `now` gives seconds since the epoch.
+    `retry_after`. `limits` is shared by all clients of one App. `now` gives seconds since the epoch. `permit` is called before
+    anything is sent that changes something, and raises where that may not be.
     """
 
     def __init__(
@@ -130,6 +131,7 @@ class Client:
         limits: Limits | None = None,
         metrics: ForgeMetrics | None = None,
         proxy: str | None = None,
+        permit: Callable[[], None] | None = None,
         patience: float = _PATIENCE,
         now: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
@@ -141,6 +143,7 @@ class Client:
         self._limits = limits or Limits(now)
         self._metrics = metrics or NoMetrics()
         self._proxy = proxy
+        self._permit = permit
         self._patience = patience
         self._now = now
         self._sleep = sleep
@@ -165,6 +168,7 @@ class Client:
             limits=self._limits,
             metrics=self._metrics,
             proxy=self._proxy,
+            permit=self._permit,
             patience=self._patience,
             now=self._now,
             sleep=self._sleep,
@@ -313,6 +317,8 @@ class Client:
         raise RefusedError(f"GitHub redirected {request.deed} more than {_MAX_REDIRECTS} times")
 
     async def _measured(self, request: Request, url: str, authorization: str) -> Answer:
+        if self._permit is not None and not request.is_read:
+            self._permit()
         begun = time.monotonic()
         status = 0
         try:

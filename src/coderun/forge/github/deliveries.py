@@ -15,16 +15,17 @@ from coderun.forge.github.client import Client
 from coderun.forge.github.shapes import Shape
 
 KEPT_DAYS: Final = 3
-_PATH: Final = "/app/hook/deliveries"
+PATH: Final = "/app/hook/deliveries"
 _FAR_ENOUGH: Final = datetime.min.replace(tzinfo=UTC)
 
 
 class Attempt(Shape, frozen=True, kw_only=True):
-    """One attempt to deliver an event; `guid` is the same for all attempts of one event."""
+    """One attempt to deliver an event; `guid` is the same for all attempts of one event, `status` is for people."""
 
     id: int
     guid: str
     event: str = ""
+    status: str = ""
     status_code: int = 0
     delivered_at: datetime = _FAR_ENOUGH
 
@@ -57,7 +58,7 @@ class DeliveryLog:
             NotFoundError: the App has no webhook.
         """
         failed: dict[str, Attempt] = {}
-        async for page in self._client.pages(_PATH, list[Attempt], {"status": "failure"}):
+        async for page in self._client.pages(PATH, list[Attempt], {"status": "failure"}):
             for attempt in page:
                 if attempt.delivered_at >= moment and not attempt.has_arrived:
                     failed.setdefault(attempt.guid, attempt)
@@ -67,7 +68,7 @@ class DeliveryLog:
 
     async def body(self, attempt: Attempt) -> bytes | None:
         """The body of an attempt as JSON; None where GitHub does not keep it any more."""
-        found = await self._client.find(f"{_PATH}/{attempt.id}", _Detail)
+        found = await self._client.find(f"{PATH}/{attempt.id}", _Detail)
         return bytes(found.request.payload) or None if found is not None else None
 
 

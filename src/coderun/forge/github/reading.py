@@ -26,7 +26,7 @@ from coderun.model.repository import RepositoryId
 T = TypeVar("T")
 RAW: Final = "application/vnd.github.raw+json"
 _REMEMBERED: Final = 300.0
-_ASK_AGAIN: Final = (0.5, 1.5)  # while GitHub computes whether a pull request can be merged
+_ASK_AGAIN: Final = (0.1, 0.4, 1.5)  # while GitHub computes whether a pull request can be merged
 _WRITERS: Final = frozenset({"admin", "maintain", "write"})
 _CLOCK_SLACK: Final = timedelta(minutes=1)
 

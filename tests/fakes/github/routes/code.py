@@ -12,7 +12,7 @@ from tests.fakes.github.call import Answer, Call, Route, read, write
 from tests.fakes.github.errors import ApiError, invalid, not_found
 from tests.fakes.github.git import Commit
 from tests.fakes.github.rules import refusals
-from tests.fakes.github.state import NO_SHA
+from tests.fakes.github.state import LEVELS, NO_SHA, Level
 
 DIFF = "application/vnd.github.diff"
 PATCH = "application/vnd.github.patch"
@@ -29,8 +29,14 @@ def media(accept: str) -> str | None:
 
 
 async def get_repository(call: Call) -> Answer:
-    """`GET /repos/{owner}/{repo}`."""
-    return Answer(body=repos.full_repository(call.world, call.repo))
+    """`GET /repos/{owner}/{repo}`; a person is told what they may do."""
+    body = repos.full_repository(call.world, call.repo)
+    token = call.caller.token
+    if token is not None and token.installation is None:
+        held = LEVELS[call.world.role(call.repo, token.account)]
+        levels = {"admin": Level.ADMIN, "maintain": Level.ADMIN, "push": Level.WRITE, "triage": Level.READ, "pull": Level.READ}
+        body["permissions"] = {name: held >= level for name, level in levels.items()}
+    return Answer(body=body)
 
 
 async def list_commits(call: Call) -> Answer:
