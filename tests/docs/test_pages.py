@@ -99,6 +99,7 @@ READERS: dict[tuple[str, str, str], Callable[[str, Path], None]] = {
 ELSEWHERE = {
     "docs/handlebars.md": "tests/docs/test_handlebars_docs.py",
     "docs/kubernetes.md": "tests/docs/test_kubernetes_page.py",
+    "docs/pods.md": "tests/docs/test_pods_page.py",
 }
 DATA = [block for block in ALL_BLOCKS if block.language in {"yaml", "json", "toml"} and block.page not in ELSEWHERE]
 
@@ -116,7 +117,7 @@ def test_pages_whose_examples_are_tested_elsewhere_have_that_test() -> None:
 
 @pytest.mark.parametrize("language", sorted({block.language for block in ALL_BLOCKS}))
 def test_every_block_is_of_a_kind_that_some_test_looks_at(language: str) -> None:
-    known = {"console", "yaml", "json", "toml", "python", "text", "", "sh", "handlebars", "hbs"}
+    known = {"console", "yaml", "json", "toml", "python", "text", "", "sh", "handlebars", "hbs", "dockerfile"}
     assert language in known
 
 

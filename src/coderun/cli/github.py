@@ -24,19 +24,25 @@ app = typer.Typer(
 )
 
 UrlOption = Annotated[str, typer.Option("--url", help="A GitHub Enterprise Server; github.com by default.", metavar="URL")]
-RepositoryOption = Annotated[str, typer.Option("--repository", help="The repository; else coderun.yaml or origin names it.")]
-AgentOption = Annotated[list[str] | None, typer.Option("--agent", help="Only this agent; may be given more than once.")]
+RepositoryOption = Annotated[
+    str, typer.Option("--repository", help="The repository; else coderun.yaml or origin names it.", metavar="OWNER/NAME")
+]
+AgentOption = Annotated[
+    list[str] | None, typer.Option("--agent", help="Only this agent; may be given more than once.", metavar="AGENT")
+]
 
 
 @app.command("setup", short_help="Make a GitHub App for every agent, and keep its key here.")
 def setup(
     agent: AgentOption = None,
-    organization: Annotated[str, typer.Option("--org", help="The organisation that shall own the Apps.")] = "",
+    organization: Annotated[str, typer.Option("--org", help="The organisation that shall own the Apps.", metavar="NAME")] = "",
     user: Annotated[bool, typer.Option("--user", help="The Apps shall belong to whoever confirms them.")] = False,
     controller: Annotated[
         bool, typer.Option("--controller-app", help="An App for the controller, too, so that no agent's holds what it needs.")
     ] = False,
-    prefix: Annotated[str, typer.Option("--prefix", help="Apps are called PREFIX-AGENT; the owner by default.")] = "",
+    prefix: Annotated[
+        str, typer.Option("--prefix", help="Apps are called PREFIX-AGENT; the owner by default.", metavar="PREFIX")
+    ] = "",
     webhook_url: Annotated[
         str, typer.Option("--webhook-url", help="Public address of this controller's webhook door.", metavar="URL")
     ] = "",
@@ -44,7 +50,9 @@ def setup(
     replace: Annotated[bool, typer.Option("--replace", help="Make Apps anew that are here already.")] = False,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until every App is installed, too.")] = True,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in a browser.")] = True,
-    port: Annotated[int, typer.Option("--port", help="Port of the local page; a free one by default.", min=0, max=65535)] = 0,
+    port: Annotated[
+        int, typer.Option("--port", help="Port of the local page; a free one by default.", min=0, max=65535, metavar="PORT")
+    ] = 0,
     url: UrlOption = "",
     repository: RepositoryOption = "",
     repo: RepoOption = "",
@@ -237,3 +245,39 @@ async def _check(agents: "Sequence[str]", *, url: str, repository: str, repo: st
     async with open_desk(place, clock=now, environ=os.environ) as desk:
         base = configuration.config.base_branch
         return await look(configuration, credentials, desk, base=base, ping=ping, only=agents, now=now)
+
+
+@app.command("secrets", short_help="Print the Apps' keys as Secrets for a cluster.")
+def secrets(
+    namespace: Annotated[str, typer.Option("--namespace", "-n", help="Namespace of the Secrets.", metavar="NAMESPACE")] = "",
+    url: UrlOption = "",
+    repository: RepositoryOption = "",
+    repo: RepoOption = "",
+) -> None:
+    """Print the keys of this machine's Apps as Kubernetes Secrets, for `kubectl apply -f -`.
+
+    What the chart has to be told goes to standard error. Nothing is printed to a terminal: the keys would stay in its memory.
+
+    Examples:
+        coderun github secrets --namespace coderun | kubectl apply -f -
+    """
+    import os
+    import sys
+    from pathlib import Path
+
+    from coderun.app.github_keys import read_credentials
+    from coderun.app.github_secrets import chart_values, secret_manifests
+    from coderun.model.errors import ConfigError
+    from coderun.model.yaml import dump
+
+    _, place, _ = _look_around(repo, url, repository)
+    credentials = read_credentials(place.host, environ=os.environ, home=Path.home())
+    manifests = secret_manifests(credentials, namespace=namespace)
+    if sys.stdout.isatty():
+        raise ConfigError(
+            "private keys are not printed to a terminal; pipe them: "
+            "`coderun github secrets --namespace coderun | kubectl apply -f -`"
+        )
+    for manifest in manifests:
+        say(f"---\n{dump(manifest).rstrip()}")
+    say("# for the chart's values:\n" + dump(chart_values(credentials)).rstrip(), err=True)

@@ -12,8 +12,13 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+import yaml
 from tests.fakes.browser import Browser
 from tests.fakes.github import FakeGitHub, MadeApp
+
+from coderun.app.github_keys import AppKeys, read_credentials, write_app
+from coderun.app.mounted_keys import mounted_credentials
+from coderun.model.github import github_host
 
 
 class Terminal:
@@ -197,3 +202,54 @@ async def test_check_refuses_keys_that_others_can_read(terminal: Terminal) -> No
     code, _, err = await terminal.run("check", "--url", terminal.github.url, "--repository", "acme/shop")
     assert code == 2
     assert "run: chmod 600" in err
+
+
+def keep_apps(terminal: Terminal, *agents: str) -> None:
+    for agent in agents:
+        pem = f"-----BEGIN RSA PRIVATE KEY-----\nSECRET-OF-{agent}\n-----END RSA PRIVATE KEY-----\n".encode()
+        write_app(terminal.keys, AppKeys(agent=agent, app_id="12", pem=pem, client_id="Iv1", webhook_secrets=("hook",)))
+
+
+async def test_secrets_for_a_cluster_are_what_its_controller_reads(terminal: Terminal, tmp_path: Path) -> None:
+    keep_apps(terminal, "rex", "tess")
+    words = ("secrets", "--namespace", "agents", "--url", terminal.github.url, "--repository", "acme/shop")
+    code, out, err = await terminal.run(*words)
+    assert code == 0, err
+    manifests = list(yaml.safe_load_all(out))
+    assert [(one["kind"], one["metadata"]["name"], one["metadata"]["namespace"]) for one in manifests] == [
+        ("Secret", "github-app-rex", "agents"),
+        ("Secret", "github-app-tess", "agents"),
+    ]
+    for agent, manifest in zip(("rex", "tess"), manifests, strict=True):
+        (tmp_path / "mounted" / agent).mkdir(parents=True)
+        for key, value in manifest["stringData"].items():
+            (tmp_path / "mounted" / agent / key).write_text(value)
+    host = github_host(terminal.github.url)
+    read = mounted_credentials(host, tmp_path / "mounted")
+    kept = read_credentials(host, environ=terminal.environment, home=tmp_path)
+    assert read.apps == kept.apps
+    values = yaml.safe_load(err)
+    assert values["github"]["apps"] == {agent: {"secretName": f"github-app-{agent}"} for agent in ("rex", "tess")}
+    assert values["config"]["forge"] == {"type": "github", "url": terminal.github.url}
+
+
+async def test_secrets_are_not_printed_where_there_are_none(terminal: Terminal) -> None:
+    code, out, err = await terminal.run("secrets", "--url", terminal.github.url, "--repository", "acme/shop")
+    assert (code, out) == (4, "")
+    assert "`coderun github setup` makes one for each agent" in err
+
+
+async def test_private_keys_are_not_printed_to_a_terminal(terminal: Terminal) -> None:
+    keep_apps(terminal, "rex")
+    leader, follower = os.openpty()
+    words = ("github", "secrets", "--url", terminal.github.url, "--repository", "acme/shop")
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "coderun.cli.main", *words,
+        cwd=terminal.repository, env=terminal.environment, stdout=follower, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    os.close(follower)
+    _, err = await process.communicate()
+    os.close(leader)
+    assert process.returncode == 2
+    assert b"private keys are not printed to a terminal" in err
+    assert b"SECRET-OF" not in err
