@@ -1,13 +1,15 @@
 """Whole plays on GitHub: three agents, each as its own App, from start to merge, with no webhook at all."""
 
 import json
+import os
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.acceptance.github_kit import AGENTS, BRANCH, PERMISSIONS, REPOSITORY, GitHubWorld
-from tests.acceptance.kit import PERSON, reasons, task
+from tests.acceptance.kit import PERSON, reasons, task, until
 
 from coderun.model.play import PlayPhase
 
@@ -182,14 +184,20 @@ async def test_with_one_persons_token_a_play_comes_to_the_approval_which_a_perso
     file = hub.folder / "token"
     file.write_text(hub.person_token + "\n")
     file.chmod(0o600)
-    hub.configure(limits={"attempts": 1})
-    play = hub.start("play", "--task", "1", "--auto-merge")
 
-    failed = await hub.until_phase(PlayPhase.FAILED)
+    asked = await hub.coderun("play", "--task", "1", "--auto-merge")
 
-    assert await play.ended() != 0
-    assert f"ForgeRefused: {PERSON} opened pull request 1 and cannot approve it" in failed.status.message
-    assert hub.on_hub().author.login == PERSON
+    assert asked.code == 3, asked.said
+    why = await hub.why(1)
+    assert (why["stage"], why["reason"]) == ("testing", "OwnPullRequest")
+    assert f"the verdict is 'approve', but {PERSON} opened pull request #1 itself" in why["waitsFor"]
+    assert "`coderun approve play-acme-shop-1`" in why["wouldMove"]
+    assert [(review.author.login, review.state.lower()) for review in hub.on_hub().reviews] == [(PERSON, "commented")]
+    up = hub.start("up")
+    assert (await hub.coderun("approve", "1")).code == 0
+    await hub.until_phase(PlayPhase.SUCCEEDED)
+    assert hub.occasions().count(("testing", 1, 1)) == 1
+    assert up.is_running
 
 
 async def test_an_app_that_may_too_little_is_named_with_what_it_lacks(bare_hub: GitHubWorld) -> None:
@@ -256,6 +264,63 @@ async def test_pull_requests_are_listed_reviewed_and_merged_by_a_person_from_the
     again = await hub.coderun("play", "--task", "1")
     assert "task 1: play-acme-shop-1 is done: its pull request was merged" in again.out, again.said
     assert up.is_running
+
+
+async def test_a_controller_that_is_killed_during_a_run_leaves_it_going_and_its_successor_keeps_its_token_fresh(
+    hub: GitHubWorld,
+) -> None:
+    hub.script({"implementation": [{"do": "hold", "until": "go"}, {"do": "commit"}, DONE]})
+    assert (await hub.coderun("play", "--task", "1", "--auto-merge", "--detach")).code == 0
+    await hub.until_ran("implementation")
+    os.kill(await hub.controller_pid(), signal.SIGKILL)
+    hub.do(hub.fake.expire_tokens)
+
+    up = hub.start("up")
+    hub.release("go")
+
+    await hub.until_phase(PlayPhase.SUCCEEDED, within=150)
+    hub.assert_ran_once_each()
+    assert up.is_running
+
+
+async def test_a_spent_limit_is_the_reason_in_why_and_ends_nothing(hub: GitHubWorld) -> None:
+    hub.script({"implementation": [{"do": "hold", "until": "go"}, {"do": "commit"}, DONE]})
+    play = hub.start("play", "--task", "1", "--auto-merge")
+    await hub.until_ran("implementation")
+
+    hub.do(hub.fake.fault, "secondary-limit", retry_after=45, path="/pulls")
+    await until(lambda: not hub.fake.server.faults.waiting, "somebody to meet the limit")
+    assert (await hub.coderun("pause", "1")).code == 0, "so that somebody looks at the play"
+
+    await hub.until_waits("ForgeUnavailable")
+    why = await hub.why(1)
+    assert "GitHub's limit for App rex is spent" in why["waitsFor"] or "GitHub limits App rex" in why["waitsFor"], why
+    assert (await hub.coderun("resume", "1")).code == 0
+    hub.release("go")
+    await hub.until_phase(PlayPhase.SUCCEEDED, within=240)
+    assert await play.ended() == 0
+    hub.assert_ran_once_each()
+
+
+async def test_within_a_run_coderun_pr_acts_as_its_agent(hub: GitHubWorld) -> None:
+    approve = {"do": "verdict", "verdict": "approve"}
+    hub.script({"testing": [{"do": "tell", "to": "told"}, {"do": "hold", "until": "go"}, approve]})
+    play = hub.start("play", "--task", "1", "--auto-merge")
+    await hub.put_down("told")
+    inside = {name: hub.told("told")["environment"][name] for name in ("CODERUN_ORDER", "CODERUN_FORGE_TOKEN_FILE")}
+
+    said = await hub.coderun("pr", "comment", "1", "-m", "I look at this", **inside)
+    merged = await hub.coderun("pr", "merge", "1", **inside)
+
+    assert said.code == 0, said.said
+    assert [comment.author.login for comment in hub.on_hub().comments if comment.body == "I look at this"] == [
+        hub.login("tess")
+    ]
+    assert merged.code == 6, merged.said
+    assert hub.on_hub().merged_at is None, "who only reviews cannot merge"
+    hub.release("go")
+    await hub.until_phase(PlayPhase.SUCCEEDED)
+    assert await play.ended() == 0
 
 
 async def test_what_a_reviewer_leaves_behind_that_cannot_push_stops_no_play(hub: GitHubWorld) -> None:

@@ -44,7 +44,7 @@ async def test_a_task_goes_from_implementation_to_merge_in_three_pods(world: Clu
     pull = world.on_hub()
     rex, cleo, tess = (world.login(name) for name in AGENTS)
     assert (pull.author.login, pull.merged_by.login if pull.merged_by else "") == (rex, rex)
-    assert world.labels() == {"task-1", "ready-for-qa"}
+    assert world.labels() == {"task-1", "ready-for-qa", "service-shop", "run-play-acme-shop-1"}
     assert [(review.author.login, review.state.lower()) for review in pull.reviews] == [(tess, "approved")]
     assert [event.actor.login for event in pull.events if event.label and event.label.name == "ready-for-qa"] == [cleo]
     claims = {one["metadata"]["name"] for one in world.server.objects.all("persistentvolumeclaims")}

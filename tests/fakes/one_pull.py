@@ -117,7 +117,7 @@ class OnePullForge:
         assert pull is not None
         if pull.head_sha != head_sha:
             raise RefusedError(f"the head is {pull.head_sha} by now")
-        if same_login(pull.author.login, self._login):
+        if state is not ReviewState.COMMENTED and same_login(pull.author.login, self._login):
             raise RefusedError("nobody reviews their own pull request")
         same = [
             each

@@ -193,11 +193,19 @@ async def post_review(
     """Post the review the verdict asks for, of exactly `head`. The forge gives back one that says the same already.
 
     Raises:
-        RunFailedError: `HeadMoved`.
+        RunFailedError: `HeadMoved`; `OwnPullRequest`, where the agent's own account opened it: then only its words are left
+            there, as a comment.
         RefusedError: the forge does not let this agent review this pull request.
     """
     state = ReviewState.APPROVED if verdict is Verdict.APPROVE else ReviewState.CHANGES_REQUESTED
     body = review_body(result)
+    if same_login(pull.author.login, forge.login):
+        await patience.ask(lambda: forge.review(pull.number, ReviewState.COMMENTED, body, head_sha=head))
+        raise RunFailedError(
+            "OwnPullRequest",
+            f"the verdict is {verdict.value!r}, but {forge.login} opened pull request #{pull.number} itself, and nobody "
+            "reviews their own; its words are there as a comment",
+        )
     try:
         await patience.ask(lambda: forge.review(pull.number, state, body, head_sha=head))
     except RefusedError:

@@ -28,8 +28,8 @@ from coderun.forge.github.deliveries import DeliveryLog
 from coderun.forge.github.forge import GitHubForge
 from coderun.forge.github.forges import GitHubForges, on_host
 from coderun.model.errors import ConfigError, ForgeUnavailableError, RefusedError
-from coderun.model.gates import GateKind
 from coderun.model.metrics import ForgeMetrics
+from coderun.model.pulls import PullState
 from coderun.model.roster import Agent, Roster
 from coderun.plan.order import GITHUB, ForgeRef
 from coderun.reconcile.view import View
@@ -92,12 +92,6 @@ class GitHubHosting:
         """Its page, which is also what git clones."""
         return self.repository or self._host.web
 
-    @property
-    def _is_reviewed(self) -> bool:
-        """Whether the pipeline has a review in it, so that nothing is merged without one."""
-        gates = (gate.kind for stage in self._configuration.pipeline.stages for gate in stage.asked)
-        return GateKind.REVIEW in gates
-
     async def open(self) -> GitHubForge:
         """The repository's forge: as the person whose token is there, else as the controller's App."""
         personal = self._credentials.personal
@@ -107,7 +101,11 @@ class GitHubHosting:
             return await self._forges.of(self.repository)
         account = PersonAccount(self._client(), personal.token, source=personal.source)
         bots = [f"{keys.slug}[bot]" for keys in self._credentials.apps.values() if keys.slug]
-        return await GitHubForges(self._host, account, trusted=bots, require_approval=self._is_reviewed).of(self.repository)
+        return await GitHubForges(self._host, account, trusted=bots).of(self.repository)
+
+    async def counts(self) -> dict[PullState, int]:
+        """How many pull requests there are in each state."""
+        return await (await self.open()).count_pull_requests()
 
     async def merged_tasks(self, base_branch: str) -> frozenset[int]:
         """Tasks that a merged pull request has done."""
@@ -195,7 +193,7 @@ class GitHubHosting:
         return found
 
     def _make_forges(self, roster: Roster) -> GitHubForges:
-        return GitHubForges(self._host, self._controller(), trusted=_bots(roster), require_approval=self._is_reviewed)
+        return GitHubForges(self._host, self._controller(), trusted=_bots(roster))
 
     async def _identify(self, roster: Roster) -> Roster:
         """The roster, each agent with its login and address on GitHub. Agents without an account stay as they are."""

@@ -7,6 +7,7 @@ import msgspec
 
 from coderun.app.controller import CheckRunner, EventSource, Lookout, Repair, TaskList, nothing_moved
 from coderun.forge.protocol import Forge, Forges
+from coderun.model.pulls import PullState
 from coderun.model.roster import Roster
 from coderun.plan.order import ForgeRef
 from coderun.reconcile.coderun import Tokens
@@ -63,6 +64,10 @@ class Hosting(Protocol):
 
     async def open(self) -> Forge:
         """The repository's forge, as the person or App that commands act as."""
+        ...
+
+    async def counts(self) -> dict[PullState, int]:
+        """How many pull requests there are in each state."""
         ...
 
     async def merged_tasks(self, base_branch: str) -> frozenset[int]:

@@ -134,6 +134,11 @@ class LocalHosting:
         """The local forge."""
         return self.forge
 
+    async def counts(self) -> dict[PullState, int]:
+        """How many pull requests there are in each state."""
+        states = [pull.state for pull in await self.forge.list_pull_requests()]
+        return {state: states.count(state) for state in PullState}
+
     async def merged_tasks(self, base_branch: str) -> frozenset[int]:
         """Tasks whose pull request was merged into this branch, by marks that agree."""
         merged = await self.forge.list_pull_requests(PullState.MERGED)

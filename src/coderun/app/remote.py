@@ -30,6 +30,7 @@ from coderun.model.config import ForgeType
 from coderun.model.errors import ConfigError, RefusedError
 from coderun.model.github import github_host
 from coderun.model.names import dns_label
+from coderun.model.pulls import PullState
 from coderun.model.repository import parse_repository
 from coderun.model.roster import Agent, Roster
 from coderun.pipeline.definition import Pipeline
@@ -72,6 +73,11 @@ class RemoteHosting:
             f"pull requests of {self.repository} are looked at by the cluster's controller; ask for a play, or run this where "
             "the repository is played on one machine"
         )
+
+    async def counts(self) -> dict[PullState, int]:
+        """Not from here, either."""
+        await self.open()
+        return {}
 
     async def merged_tasks(self, base_branch: str) -> frozenset[int]:
         """None that are known here; those the cluster has played are found in its Plays."""

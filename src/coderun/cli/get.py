@@ -71,10 +71,7 @@ def _has_ended(each: Any) -> bool:
 
 
 async def _show_forge(system: "LocalSystem", output: Output) -> None:
-    from coderun.model.pulls import PullState
-
-    pulls = await (await system.hosting.open()).list_pull_requests()
-    counts = {state.value: sum(pull.state is state for pull in pulls) for state in PullState}
+    counts = {state.value: number for state, number in (await system.hosting.counts()).items()}
     row = {"name": system.hosting.place, "base": system.base_branch, "state": str(system.state), **counts}
     show([row], output, columns=("name", "base", *counts), empty="", single=True)
 

@@ -24,19 +24,25 @@ app = typer.Typer(
 )
 
 UrlOption = Annotated[str, typer.Option("--url", help="A GitHub Enterprise Server; github.com by default.", metavar="URL")]
-RepositoryOption = Annotated[str, typer.Option("--repository", help="The repository; else coderun.yaml or origin names it.")]
-AgentOption = Annotated[list[str] | None, typer.Option("--agent", help="Only this agent; may be given more than once.")]
+RepositoryOption = Annotated[
+    str, typer.Option("--repository", help="The repository; else coderun.yaml or origin names it.", metavar="OWNER/NAME")
+]
+AgentOption = Annotated[
+    list[str] | None, typer.Option("--agent", help="Only this agent; may be given more than once.", metavar="AGENT")
+]
 
 
 @app.command("setup", short_help="Make a GitHub App for every agent, and keep its key here.")
 def setup(
     agent: AgentOption = None,
-    organization: Annotated[str, typer.Option("--org", help="The organisation that shall own the Apps.")] = "",
+    organization: Annotated[str, typer.Option("--org", help="The organisation that shall own the Apps.", metavar="NAME")] = "",
     user: Annotated[bool, typer.Option("--user", help="The Apps shall belong to whoever confirms them.")] = False,
     controller: Annotated[
         bool, typer.Option("--controller-app", help="An App for the controller, too, so that no agent's holds what it needs.")
     ] = False,
-    prefix: Annotated[str, typer.Option("--prefix", help="Apps are called PREFIX-AGENT; the owner by default.")] = "",
+    prefix: Annotated[
+        str, typer.Option("--prefix", help="Apps are called PREFIX-AGENT; the owner by default.", metavar="PREFIX")
+    ] = "",
     webhook_url: Annotated[
         str, typer.Option("--webhook-url", help="Public address of this controller's webhook door.", metavar="URL")
     ] = "",
@@ -44,7 +50,9 @@ def setup(
     replace: Annotated[bool, typer.Option("--replace", help="Make Apps anew that are here already.")] = False,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until every App is installed, too.")] = True,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in a browser.")] = True,
-    port: Annotated[int, typer.Option("--port", help="Port of the local page; a free one by default.", min=0, max=65535)] = 0,
+    port: Annotated[
+        int, typer.Option("--port", help="Port of the local page; a free one by default.", min=0, max=65535, metavar="PORT")
+    ] = 0,
     url: UrlOption = "",
     repository: RepositoryOption = "",
     repo: RepoOption = "",

@@ -322,7 +322,11 @@ def merge(
         return await _local(forge).merge(number, head_sha=head or pull.head_sha, method=method, admin=True)
 
     merged = _with_forge(context, repo, work)
-    _tell(merged, f"is merged into {safe(merged.base_branch)} as {merged.merge_sha[:12]}", output)
+    base = safe(merged.base_branch)
+    is_queued = merged.state.value == Shown.OPEN.value
+    _tell(
+        merged, f"is on the merge queue of {base}" if is_queued else f"is merged into {base} as {merged.merge_sha[:12]}", output
+    )
 
 
 @app.command("close")

@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeAlias
 from msgspec import Meta, field
 
 from coderun.model.coderun import SecretEnvVar
-from coderun.model.config import Config, Count, Section, parse_as
+from coderun.model.config import Config, Count, LimitSettings, PlaySettings, Section, parse_as
 from coderun.model.roster import Roster
 
 Quantity: TypeAlias = Annotated[str, Meta(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti|P|Pi|E|Ei)?$")]
@@ -86,9 +86,23 @@ class ClusterSettings(Section, frozen=True, kw_only=True):
     runtime_class: ObjectName = ""
 
 
+class ClusterPlaySettings(PlaySettings, frozen=True, kw_only=True):
+    """As for one machine, with room for many plays."""
+
+    parallel: Count = 20
+
+
+class ClusterLimitSettings(LimitSettings, frozen=True, kw_only=True):
+    """As for one machine, with room for many runs: what a cluster can carry, its quotas say."""
+
+    parallel_runs: Count = 100
+
+
 class ClusterConfig(Config, frozen=True, kw_only=True):
     """All that a cluster's controller is told."""
 
+    play: ClusterPlaySettings = ClusterPlaySettings()
+    limits: ClusterLimitSettings = ClusterLimitSettings()
     cluster: ClusterSettings
     workspaces: WorkspaceSettings = WorkspaceSettings()
 

@@ -118,6 +118,16 @@ def _after_failure(draft: Draft, stage: Stage, agent: Agent, run: RunFact, why: 
         message = f"{agent.name} cannot go on: {run.message or 'it did not say why'}"
         draft.wait("person", "AgentBlocked", message, f"`coderun retry {draft.play.name}`", target=run.name)
         return
+    if run.reason == "OwnPullRequest":
+        # Another attempt would end the same way: all agents act as one account.
+        draft.wait(
+            "person",
+            "OwnPullRequest",
+            brief(run.message or "an agent cannot judge its own pull request"),
+            f"`coderun approve {draft.play.name}`",
+            target=run.name,
+        )
+        return
     if run.reason == "InvalidSpec":
         # The same spec fails the same way: somebody has to change a template, the roster or the run first.
         draft.wait(

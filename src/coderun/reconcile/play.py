@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from coderun.forge.protocol import Forge, Forges
 from coderun.model.coderun import CodeRun, CodeRunSpec
-from coderun.model.errors import AlreadyExistsError, NotFoundError, RefusedError, WriteConflictError
+from coderun.model.errors import AlreadyExistsError, ForgeUnavailableError, NotFoundError, RefusedError, WriteConflictError
 from coderun.model.meta import ControllerRef, ObjectMeta, find_condition
 from coderun.model.names import (
     ANNOTATION_ATTEMPT,
@@ -27,7 +27,7 @@ from coderun.model.names import (
     shorten,
 )
 from coderun.model.play import HistoryEntry, Play, PlayPhase, PlayStatus, Waiting, with_history
-from coderun.model.pulls import PullRequest
+from coderun.model.pulls import PullRequest, PullState
 from coderun.model.repository import default_service
 from coderun.model.roster import Agent, Roster
 from coderun.pipeline.decide import decide
@@ -49,6 +49,7 @@ from coderun.reconcile.view import View
 from coderun.store.protocol import ObjectStore
 
 REFUSAL_RECHECK = 60.0
+LONG_WAIT = 30.0
 _log = structlog.get_logger(__name__)
 
 
@@ -66,6 +67,20 @@ class PlaySettings(msgspec.Struct, frozen=True, kw_only=True):
     rules: Rules = Rules()
     parallel: int = 1
     resync: float = 600.0
+
+
+class _Done(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of a decision's actions.
+
+    Attributes:
+        refusal: What the forge refused for good, "" where nothing.
+        queued: The pull request that was put on a merge queue, or is there.
+        runs: Those that were touched.
+    """
+
+    refusal: str = ""
+    queued: int = 0
+    runs: tuple[str, ...] = ()
 
 
 class PlayReconciler:
@@ -108,20 +123,29 @@ class PlayReconciler:
             status = _refused(play.status, str(error), self._clock(), play.status.waiting)
             again = await self._write(play, _seen(play, status))
             return replace(again, after=REFUSAL_RECHECK)
-        decision = _in_two_steps(play, decide(play, facts, self._clock()))
+        except ForgeUnavailableError as error:
+            if (error.retry_after or 0.0) >= LONG_WAIT:
+                await self._write(play, _seen(play, _held_up(play.status, str(error), self._clock())))
+            raise
+        return await self._carry_out(play, _in_two_steps(play, decide(play, facts, self._clock())), forge)
+
+    async def _carry_out(self, play: Play, decision: Decision, forge: Forge) -> Again:
         # While this is carried out others are looked at: they must find the slot taken already.
         self._view.see_play(replace(play, status=decision.status))
         try:
-            refusal, runs = await self._apply(play, decision, forge)
-            before = play.status.waiting
-            status = _refused(decision.status, refusal, self._clock(), before) if refusal else decision.status
+            done = await self._apply(play, decision, forge)
+            before, status = play.status.waiting, decision.status
+            if done.refusal:
+                status = _refused(status, done.refusal, self._clock(), before)
+            elif done.queued:
+                status = _queued(status, done.queued, self._clock(), before)
             if decision.because:
-                _log.info("play moved", play=name, because=decision.because)
+                _log.info("play moved", play=play.name, because=decision.because)
             again = await self._write(play, status)
         except BaseException:
             self._view.see_play(play)
             raise
-        return replace(again, after=self._when(decision, status, refused=bool(refusal)), runs=runs)
+        return replace(again, after=self._when(decision, status, is_held=bool(done.refusal or done.queued)), runs=done.runs)
 
     async def _gather(self, play: Play, pipeline: Pipeline, forge: Forge) -> Facts:
         runs = await self._store.find(CodeRun, labels={LABEL_PLAY: shorten(play.name)})
@@ -152,21 +176,22 @@ class PlayReconciler:
                 chosen[role] = agent
         return chosen
 
-    async def _apply(self, play: Play, decision: Decision, forge: Forge) -> tuple[str, tuple[str, ...]]:
-        """Take the actions in order; what the forge refused for good, and the runs that were touched."""
+    async def _apply(self, play: Play, decision: Decision, forge: Forge) -> "_Done":
+        """Take the actions in order."""
         runs: list[str] = []
-        refusal = ""
+        refusal, queued = "", 0
         for action in decision.actions:
             if isinstance(action, CreateRun | CancelRun):
                 runs.append(action.name)
             try:
-                await self._take(play, action, forge)
+                queued = await self._take(play, action, forge) or queued
             except RefusedError as error:
                 refusal = str(error)
                 _log.warning("the forge refused", play=play.name, action=type(action).__name__, error=refusal)
-        return refusal, tuple(runs)
+        return _Done(refusal=refusal, queued=queued, runs=tuple(runs))
 
-    async def _take(self, play: Play, action: Action, forge: Forge) -> None:
+    async def _take(self, play: Play, action: Action, forge: Forge) -> int:
+        """Take one action; the number of the pull request that waits in a merge queue now, 0 where none does."""
         match action:
             case CreateRun():
                 await self._create_run(play, action)
@@ -177,9 +202,11 @@ class PlayReconciler:
             case PostComment():
                 await forge.comment(action.number, action.body, marker=action.marker)
             case MergePullRequest():
-                await forge.merge(action.number, head_sha=action.head_sha, method=action.method)
+                pull = await forge.merge(action.number, head_sha=action.head_sha, method=action.method)
+                return action.number if pull.state is PullState.OPEN else 0
             case _:
                 assert_never(action)
+        return 0
 
     async def _create_run(self, play: Play, action: CreateRun) -> None:
         agent = self._settings.roster.agents[action.agent]
@@ -253,11 +280,11 @@ class PlayReconciler:
         """Look at the plays that have not started: one of them may now."""
         return Again(plays=tuple(other.name for other in self._view.pending()))
 
-    def _when(self, decision: Decision, status: PlayStatus, *, refused: bool) -> float | None:
+    def _when(self, decision: Decision, status: PlayStatus, *, is_held: bool) -> float | None:
         if status.phase.is_finished:
             return None
         seconds = self._settings.resync
-        if refused:
+        if is_held:
             return min(seconds, REFUSAL_RECHECK)
         if decision.recheck_at is None:
             return seconds
@@ -318,6 +345,26 @@ def _refused(status: PlayStatus, refusal: str, now: datetime, old: Waiting | Non
         message=refusal,
         would_move="what the message asks for; it is tried again every minute",
         since=since,
+    )
+    return replace(status, waiting=waiting)
+
+
+def _queued(status: PlayStatus, number: int, now: datetime, old: Waiting | None) -> PlayStatus:
+    """`status`, waiting for the merge queue; since when, `old` says."""
+    message = f"#{number} is on the merge queue"
+    since = old.since if old is not None and old.message == message else now
+    would_move = "the queue merging it; it is looked at every minute"
+    return replace(
+        status, waiting=Waiting(kind="gate", reason="MergeQueued", message=message, would_move=would_move, since=since)
+    )
+
+
+def _held_up(status: PlayStatus, why: str, now: datetime) -> PlayStatus:
+    """`status`, waiting for a forge that has said that it will not answer for a while."""
+    old = status.waiting
+    since = old.since if old is not None and old.reason == "ForgeUnavailable" else now
+    waiting = Waiting(
+        kind="time", reason="ForgeUnavailable", message=why, would_move="happens by itself, once the forge answers", since=since
     )
     return replace(status, waiting=waiting)
 

@@ -23,7 +23,7 @@ from coderun.kube.manifests import CONTAINER, STOP_REASON, JobSettings
 from coderun.kube.objects import Bare
 from coderun.kube.resources import CONFIGMAPS, JOBS, PODS, SECRETS, Resource
 from coderun.kube.workloads import EventObject, JobObject, PodObject
-from coderun.model.errors import ClusterUnavailableError, NotFoundError, RefusedError, WriteConflictError
+from coderun.model.errors import ClusterUnavailableError, NotFoundError, RefusedError, UnavailableError, WriteConflictError
 from coderun.model.names import LABEL_JOB
 from coderun.model.text import printable
 from coderun.plan.order import RunPlan
@@ -204,11 +204,7 @@ class JobRuntime:
     # Looking
 
     async def observe(self, job: str, *, owner: str = "") -> Observation:
-        """Look at the job. Why it waits is asked of the Events about it, where nothing else tells and not all the time.
-
-        Raises:
-            UnavailableError: the Events could not be read now.
-        """
+        """Look at the job. Why it waits is asked of the Events about it, where nothing else tells and not all the time."""
         if owner and self._is_of_another(job, owner):
             return Observation(state=JobState.ABSENT)
         seen = self._look(job)
@@ -262,7 +258,8 @@ class JobRuntime:
         events: list[EventObject] = []
         for kind, name in about:
             fields = f"involvedObject.kind={kind},involvedObject.name={name}"
-            with contextlib.suppress(RefusedError):
+            # What they tell is a help, no condition: without them a run waits with fewer words.
+            with contextlib.suppress(RefusedError, UnavailableError):
                 items = await self._api.list(CORE_EVENTS, self._namespace, fields=fields)
                 events += [decoding(EventObject)(item) for item in items]
         return tuple(events)

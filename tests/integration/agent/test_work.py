@@ -420,12 +420,28 @@ async def test_a_review_of_a_head_that_others_moved_is_not_posted(bench: Bench) 
     assert bench.forge.pulls[1].reviews == ()
 
 
+async def test_an_account_that_opened_the_pull_request_leaves_its_words_and_asks_for_a_person(bench: Bench) -> None:
+    await opened(bench)
+    report = await bench.run("result('approve', 'I ran it.')", evidence=REVIEWED, pull_request=bench.reference())
+
+    assert ending(report) == (RunPhase.FAILED, "OwnPullRequest")
+    assert "the verdict is 'approve', but rex[bot] opened pull request #1 itself" in report.outcome.summary
+    assert [(each.state, each.body) for each in bench.forge.pulls[1].reviews] == [(ReviewState.COMMENTED, "I ran it.")]
+
+
 async def test_the_forge_that_forbids_a_review_is_quoted(bench: Bench) -> None:
     await opened(bench)
-    report = await bench.run("result('approve')", evidence=REVIEWED, pull_request=bench.reference())
+    tess = bench.forge.acting_as("tess[bot]")
+
+    def refuse(call: str) -> None:
+        if call.startswith("review"):
+            raise RefusedError("tess may not review here")
+
+    tess.before = refuse
+    report = await bench.run("result('approve')", forge=tess, agent=TESS, evidence=REVIEWED, pull_request=bench.reference())
 
     assert ending(report) == (RunPhase.FAILED, "ForgeRefused")
-    assert report.outcome.summary == "nobody reviews their own pull request"
+    assert report.outcome.summary == "tess may not review here"
 
 
 # Others push meanwhile

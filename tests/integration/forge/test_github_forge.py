@@ -9,7 +9,7 @@ from tests.integration.forge.hub import Asked, Hub, Reply, scripted_hub
 
 from coderun.forge.github.auth import PersonalToken
 from coderun.forge.github.client import Client, open_session
-from coderun.forge.github.forge import GitHubForge
+from coderun.forge.github.forge import GitHubForge, graphql_url
 from coderun.model.errors import ForgeUnavailableError, RefusedError
 from coderun.model.pulls import (
     Check,
@@ -430,3 +430,68 @@ async def test_of_a_repository_with_endless_pull_requests_the_newest_and_all_ope
     assert await place.forge.news() == ()
     assert place.hub.lines.count(f"GET {BASE}/pulls") == 21
     assert await place.forge.merged_tasks("main") == frozenset()
+
+
+QUEUE_RULE = Reply({"message": "Changes must be made through the merge queue"}, 405)
+
+
+def queue_event(name: str, second: int) -> dict[str, Any]:
+    return {"event": name, "created_at": f"2026-05-01T12:00:{second:02d}Z", "actor": {"login": "x"}}
+
+
+def queued_place(place: Place, *events: dict[str, Any]) -> None:
+    """An approved pull request whose base has a merge queue."""
+    place.hub.on(f"GET {BASE}/activity", [move(HEAD, 20), move(OLD, 9)])
+    place.pull(pull_body(node_id="PR_5", mergeable=True))
+    place.hub.on(f"GET {BASE}/issues/5/events", list(events))
+    approved = {"id": 1, "state": "APPROVED", "commit_id": HEAD, "user": {"login": "tess[bot]"}}
+    place.hub.on(f"GET {BASE}/pulls/5/reviews", [approved])
+    place.hub.on(f"GET {BASE}/collaborators/tess%5Bbot%5D/permission", {"permission": "write"})
+    place.hub.on(f"PUT {BASE}/pulls/5/merge", QUEUE_RULE)
+    place.hub.on("POST /graphql", {"data": {}})
+
+
+async def test_a_base_with_a_merge_queue_gets_the_head_once_and_is_not_asked_to_merge_again(place: Place) -> None:
+    queued_place(place)
+    assert (await place.forge.merge(5, head_sha=HEAD)).state is PullState.OPEN
+    [_, (line, body)] = place.hub.writes()
+    assert line == "POST /graphql"
+    assert body["variables"] == {"pull": "PR_5", "head": HEAD}
+    queued_place(place, queue_event("added_to_merge_queue", 30))
+    assert (await place.forge.merge(5, head_sha=HEAD)).state is PullState.OPEN
+    assert len(place.hub.writes()) == 2
+
+
+async def test_what_the_queue_threw_out_is_put_there_again_only_after_a_push(place: Place) -> None:
+    thrown = (queue_event("added_to_merge_queue", 30), queue_event("removed_from_merge_queue", 31))
+    queued_place(place, *thrown)
+    with pytest.raises(RefusedError, match="the merge queue of 'main' took pull request 5 off without merging it"):
+        await place.forge.merge(5, head_sha=HEAD)
+    queued_place(place, *(queue_event(event["event"], 15) for event in thrown))
+    await place.forge.merge(5, head_sha=HEAD)
+    assert place.hub.writes()[-1][0] == "POST /graphql"
+
+
+async def test_a_queue_that_does_not_take_it_is_quoted(place: Place) -> None:
+    queued_place(place)
+    place.hub.on("POST /graphql", {"errors": [{"message": "Pull request is not mergeable"}]})
+    with pytest.raises(RefusedError, match="does not put pull request 5 on the merge queue: Pull request is not mergeable"):
+        await place.forge.merge(5, head_sha=HEAD)
+
+
+def test_graphql_is_beside_the_rest_api() -> None:
+    assert graphql_url("https://api.github.com") == "https://api.github.com/graphql"
+    assert graphql_url("https://ghes.example/api/v3") == "https://ghes.example/api/graphql"
+
+
+@pytest.mark.parametrize("answer", [{"rate": {}}, Reply({"message": "Rate limiting is not enabled."}, 404)])
+async def test_a_credential_is_proven_also_where_no_limits_are(place: Place, answer: Any) -> None:
+    place.hub.on("GET /rate_limit", answer)
+    await place.forge.prove()
+    assert place.hub.lines == ["GET /rate_limit"]
+
+
+async def test_pull_requests_are_counted_without_being_read(place: Place) -> None:
+    place.hub.on(f"GET {BASE}/pulls", [pull_body(number=1), pull_body(number=2, state="closed")])
+    assert await place.forge.count_pull_requests() == {PullState.OPEN: 1, PullState.CLOSED: 1, PullState.MERGED: 0}
+    assert place.hub.lines == [f"GET {BASE}/pulls"]

@@ -50,3 +50,10 @@ def test_a_mistake_is_reported_with_its_place(text: str, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parse(text)
     assert message in str(caught.value)
+
+
+def test_a_cluster_has_room_for_many_plays_and_runs_unless_it_is_told_otherwise() -> None:
+    plain = parse("cluster: {image: a}\nplay: {autoMerge: true}\nlimits: {attempts: 2}")
+    assert (plain.play.parallel, plain.play.auto_merge, plain.limits.parallel_runs, plain.limits.attempts) == (20, True, 100, 2)
+    told = parse("cluster: {image: a}\nplay: {parallel: 2}\nlimits: {parallelRuns: 3}")
+    assert (told.play.parallel, told.limits.parallel_runs) == (2, 3)

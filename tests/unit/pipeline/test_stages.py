@@ -278,6 +278,18 @@ def test_an_agent_that_is_blocked_asks_a_person_and_is_not_tried_again(message: 
     assert waiting.would_move == "`coderun retry play-demo-7`"
 
 
+@pytest.mark.parametrize(
+    ("said", "shown"), [("ada opened it", "ada opened it"), ("", "an agent cannot judge its own pull request")]
+)
+def test_agents_that_share_an_account_ask_a_person_to_approve_and_are_not_tried_again(said: str, shown: str) -> None:
+    own = run("testing", FAILED, reason="OwnPullRequest", message=said)
+    decision = decided(play_at("testing"), facts(pull_request(), own), after(9999))
+    waiting = decision.status.waiting
+    assert waiting is not None
+    assert (waiting.kind, waiting.reason, waiting.message) == ("person", "OwnPullRequest", shown)
+    assert waiting.would_move == "`coderun approve play-demo-7`"
+
+
 def test_a_run_that_can_never_run_asks_a_person_and_is_not_tried_again() -> None:
     invalid = run("quality", FAILED, reason="InvalidSpec", message="code/claude.md.hbs:3:3: unknown variable 'x'")
     decision = decided(play_at("quality"), facts(pull_request(), invalid), after(9999))

@@ -14,8 +14,8 @@ import msgspec
 import structlog
 
 from coderun.forge.github.auth import AppCredential, AppInstallations, AppKey, PersonalToken, RepositoryToken
-from coderun.forge.github.client import Client
-from coderun.forge.github.shapes import Limited, Person
+from coderun.forge.github.client import Client, prove
+from coderun.forge.github.shapes import Person
 from coderun.model.errors import ForgeUnavailableError, RefusedError
 from coderun.model.repository import RepositoryId
 
@@ -144,7 +144,7 @@ class AppLease:
             if fresh.issued_at >= now - _PROVEN or (self._proven_at is not None and now - self._proven_at < _PROVEN):
                 return fresh.text
             try:
-                await self._client.get("/rate_limit", Limited)
+                await prove(self._client)
             except ForgeUnavailableError as error:
                 _log.warning("token not proven", identity=self._token.identity, error=str(error))
             self._proven_at = now

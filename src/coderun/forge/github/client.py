@@ -7,6 +7,7 @@ looks first when it is asked again.
 """
 
 import asyncio
+import contextlib
 import itertools
 import random
 import time
@@ -401,6 +402,15 @@ def decode(answer: Answer, kind: type[T], url: str) -> T:
         raise ForgeUnavailableError(
             f"the answer of {where} is not what GitHub's API gives: {printable(str(error), 200)}"
         ) from error
+
+
+async def prove(client: Client) -> None:
+    """Ask GitHub for something that costs nothing of any limit, so that a credential which has ended is found out.
+
+    A server that limits nobody has nothing to tell, and says so to those whom it knows.
+    """
+    with contextlib.suppress(NotFoundError):
+        await client.get("/rate_limit", dict)
 
 
 def open_session() -> aiohttp.ClientSession:

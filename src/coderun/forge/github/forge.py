@@ -5,6 +5,7 @@ repeated call changes nothing; what GitHub refuses is `RefusedError`. No state i
 was read last.
 """
 
+import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Collection, Iterable
@@ -15,7 +16,7 @@ from urllib.parse import quote
 from coderun.forge.github import shapes
 from coderun.forge.github.answers import GitHubRefusedError
 from coderun.forge.github.assemble import head_branch_of, login_of, state_of
-from coderun.forge.github.client import Client, decode
+from coderun.forge.github.client import Client, decode, prove
 from coderun.forge.github.index import Entry, PullIndex
 from coderun.forge.github.reading import Reader
 from coderun.forge.github.rules import MAX_BODY, colour_of, refusal_to_merge, refusal_to_review, standing_review
@@ -65,6 +66,7 @@ _OFF_QUEUE: Final = "removed_from_merge_queue"
 _MOVED: Final = 409
 _UNMERGEABLE: Final = 405
 _MARKED_AT_ONCE: Final = 50
+_AT_ONCE: Final = 4
 _NEXT_SECOND: Final = 1.05
 _DESCRIPTION: Final = 140
 _SUMMARY: Final = 65_000
@@ -106,6 +108,7 @@ class GitHubForge:
         self._index = PullIndex(client, self._path)
         self._told: dict[int, datetime] | None = None
         self._labels: set[str] = set()
+        self._queued: dict[int, str] = {}
 
     @property
     def login(self) -> str:
@@ -123,8 +126,16 @@ class GitHubForge:
 
     async def list_pull_requests(self, state: PullState | None = None) -> list[PullRequest]:
         """All pull requests (of a state), oldest first; each is read whole, which takes several requests."""
-        entries = await self._index.look()
-        return [await self._reader.read(entry.number) for entry in entries if state is None or entry.state is state]
+        entries = [entry for entry in await self._index.look() if state is None or entry.state is state]
+        found: list[PullRequest] = []
+        for at in range(0, len(entries), _AT_ONCE):
+            found += await asyncio.gather(*(self._reader.read(entry.number) for entry in entries[at : at + _AT_ONCE]))
+        return found
+
+    async def count_pull_requests(self) -> dict[PullState, int]:
+        """How many there are in each state."""
+        states = [entry.state for entry in await self._index.look()]
+        return {state: states.count(state) for state in PullState}
 
     async def find_pull_requests(self, task_id: int) -> list[PullRequest]:
         """Pull requests of any state that carry at least one mark of this task, oldest first.
@@ -143,7 +154,7 @@ class GitHubForge:
 
     async def prove(self) -> None:
         """Find out whether GitHub still takes our credential; what can be done where it does not is the credential's to do."""
-        await self._client.get("/rate_limit", shapes.Limited)
+        await prove(self._client)
 
     async def news(self) -> tuple[Hint, ...]:
         """What has changed about pull requests since the last call, as hints; nothing the first time.
@@ -357,6 +368,8 @@ class GitHubForge:
             raise RefusedError(refusal)
         if pull.mergeability is Mergeability.CONFLICT:
             raise RefusedError(await self._conflict(pull))
+        if self._queued.get(number) == head_sha:
+            return await self._enqueue(pull)
         try:
             path = f"{self._path}/pulls/{number}/merge"
             await self._client.write("PUT", path, {"sha": head_sha, "merge_method": method.value})
@@ -365,6 +378,7 @@ class GitHubForge:
             if _is_merged_at(now, head_sha):
                 return now  # an attempt before this one, whose answer was lost
             if error.status == _UNMERGEABLE and "merge queue" in error.said.lower() and now.head_sha == head_sha:
+                self._queued[number] = head_sha
                 return await self._enqueue(now)
             raise await self._unmerged(now, head_sha, error) from error
         return await self._merged(number)

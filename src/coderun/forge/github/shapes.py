@@ -25,10 +25,6 @@ class Person(Shape, frozen=True, kw_only=True):
     login: str
 
 
-class Limited(Shape, frozen=True, kw_only=True):
-    """The answer of `GET /rate_limit`: that there is one is all that matters here."""
-
-
 class App(Shape, frozen=True, kw_only=True):
     """A GitHub App."""
 
