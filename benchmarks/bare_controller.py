@@ -10,10 +10,9 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-import aiohttp
 import msgspec
 from benchmarks.cluster_controller import configuration
-from benchmarks.clusters import IN_FLIGHT, Cluster, coderun, connected
+from benchmarks.clusters import IN_FLIGHT, Cluster, Meta, coderun, connected
 
 from coderun.app.assembly import roster_of
 from coderun.app.cluster import job_settings
@@ -35,26 +34,6 @@ class Body(NamedTuple):
     method: str
     path: str
     text: bytes
-
-
-class Meta(msgspec.Struct, frozen=True):
-    """Whose event it is."""
-
-    name: str
-    uid: str
-
-
-class Thing(msgspec.Struct, frozen=True):
-    """What of a CodeRun is looked at."""
-
-    metadata: Meta
-
-
-class Seen(msgspec.Struct, frozen=True):
-    """What of an event is looked at."""
-
-    type: str
-    object: Thing
 
 
 def bodies(cluster: Cluster, namespace: str) -> list[Body]:
@@ -102,7 +81,7 @@ def _json(manifest: object) -> bytes:
 
 async def work(cluster: Cluster, namespace: str) -> None:
     """Do it for every CodeRun that comes."""
-    writes, seats, decoder = bodies(cluster, namespace), asyncio.Semaphore(IN_FLIGHT), msgspec.json.Decoder(Seen)
+    writes, seats = bodies(cluster, namespace), asyncio.Semaphore(IN_FLIGHT)
 
     async def one(meta: Meta) -> None:
         name, uid = meta.name.encode(), meta.uid.encode()
@@ -111,14 +90,12 @@ async def work(cluster: Cluster, namespace: str) -> None:
                 text = body.text.replace(_NAME.encode(), name).replace(_UID.encode(), uid)
                 await cluster.send(body.method, body.path.replace(_NAME, meta.name), text)
 
-    query = {"watch": "1", "resourceVersion": await cluster.version(cluster.runs)}
-    async with cluster.session.get(cluster.runs, params=query, timeout=aiohttp.ClientTimeout(total=None)) as reply:
-        print("leading", flush=True)
-        async with asyncio.TaskGroup() as group:
-            async for line in reply.content:
-                event = decoder.decode(line)
-                if event.type == "ADDED":
-                    group.create_task(one(event.object.metadata))
+    version = await cluster.version(cluster.runs)
+    print("leading", flush=True)
+    async with asyncio.TaskGroup() as group:
+        async for event in cluster.events(cluster.runs, version):
+            if event.type == "ADDED":
+                group.create_task(one(event.object.metadata))
 
 
 async def main(kubeconfig: str, namespace: str) -> None:

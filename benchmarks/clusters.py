@@ -75,7 +75,9 @@ def program(module: str, *arguments: str, ready: str) -> Iterator[Program]:
 class Meta(msgspec.Struct, frozen=True):
     """Whose event it is."""
 
-    name: str
+    name: str = ""
+    uid: str = ""
+    version: str = msgspec.field(name="resourceVersion", default="")
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -87,7 +89,7 @@ class Status(msgspec.Struct, frozen=True):
 class Thing(msgspec.Struct, frozen=True):
     """What of an object is looked at."""
 
-    metadata: Meta = Meta("")
+    metadata: Meta = Meta()
     status: Status = Status()
 
 
@@ -139,12 +141,15 @@ class Cluster:
             return str((await reply.json())["metadata"]["resourceVersion"])
 
     async def events(self, path: str, version: str) -> AsyncIterator[Seen]:
-        """What happens after a version."""
+        """What happens after a version, for ever: a server may end a watch, as it does when a kind is still new to it."""
         forever = aiohttp.ClientTimeout(total=None)
-        query = {"watch": "1", "resourceVersion": version}
-        async with self.session.get(path, params=query, timeout=forever) as reply:
-            async for line in reply.content:
-                yield _seen.decode(line)
+        while True:
+            query = {"watch": "1", "resourceVersion": version}
+            async with self.session.get(path, params=query, timeout=forever) as reply:
+                async for line in reply.content:
+                    event = _seen.decode(line)
+                    version = event.object.metadata.version
+                    yield event
 
 
 @contextlib.asynccontextmanager

@@ -976,6 +976,7 @@ class ApiServerContract:
             await api.create(widgets, widget("b"))
             assert await watch.brief(1) == [("ADDED", "b")]
 
+    @pytest.mark.slow
     async def test_a_watch_sends_a_bookmark_of_what_it_leaves_out_and_ends_in_time(self, api: Api, widgets: str) -> None:
         await api.create(widgets, widget())
         version = (await api.get(widgets)).version
