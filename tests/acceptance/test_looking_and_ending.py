@@ -37,3 +37,12 @@ async def test_plays_are_shown_and_aborted_at_a_detached_head(place: Place) -> N
         ended = await place.coderun(*words)
         assert ended.code == 0, ended.said
     assert (await place.coderun("get", "forge", "-o", "json")).out.count('"base": "main"') == 1
+
+
+async def test_a_merge_that_no_controller_has_seen_yet_is_not_asked_for_again(place: Place) -> None:
+    await _waiting_for_a_merge(place)
+    assert "`coderun pr merge 1`" in (await place.why(1))["wouldMove"]
+    assert (await place.coderun("pr", "merge", "1")).code == 0
+    told = await place.why(1)
+    assert told["waitsFor"] == "a controller that sees that pull request #1 is merged"
+    assert told["wouldMove"] == "a controller, as none is running: `coderun up`"
