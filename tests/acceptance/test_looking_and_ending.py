@@ -1,7 +1,10 @@
 """Looking at plays and ending them works whatever the repository is like just now, and whether a controller runs or not."""
 
 import pytest
-from tests.acceptance.kit import Place
+from tests.acceptance.kit import Place, until
+
+from coderun.model.coderun import RunPhase
+from coderun.runtime import proc
 
 BROKEN = {
     "coderun.yaml": ("coderun.yaml", "plai: 3\n", "coderun.yaml:1:1: plai: unknown key"),
@@ -46,3 +49,18 @@ async def test_a_merge_that_no_controller_has_seen_yet_is_not_asked_for_again(pl
     told = await place.why(1)
     assert told["waitsFor"] == "a controller that sees that pull request #1 is merged"
     assert told["wouldMove"] == "a controller, as none is running: `coderun up`"
+
+
+async def test_cancelling_ends_the_agent_though_no_controller_runs(place: Place) -> None:
+    place.script({"implementation": [{"do": "hold", "until": "never"}]})
+    playing = place.start("play", "--task", "1", "--plain")
+    agent = await place.until_ran("implementation")
+    await place.until_run_is(RunPhase.RUNNING)
+    playing.kill()
+    ended = await place.coderun("cancel", "1")
+    assert "is being cancelled; its agent is told to end; no controller is running" in ended.out, ended.said
+    await until(lambda: proc.identify(agent.pid) is None, "the agent to end", tell=place.tell)
+    again = await place.coderun("play", "--task", "1", "--plain")
+    assert "cancelled by ada" in again.out, again.said
+    assert (await place.until_waits("RunCancelled")).status.runs
+    place.assert_ran_once_each()

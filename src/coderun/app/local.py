@@ -27,6 +27,7 @@ from coderun.app.places import ask_git, find_base_branch, find_github_repository
 from coderun.forge.local.forge import LocalForge
 from coderun.forge.local.records import BaseState, ForgeSettings
 from coderun.forge.protocol import Forge
+from coderun.model.coderun import CodeRun
 from coderun.model.config import ForgeType
 from coderun.model.errors import ConfigError, NotFoundError
 from coderun.model.gates import GateActor, GateKind
@@ -154,6 +155,13 @@ class LocalSystem:
     def check_agents(self, *, only: Agent | None = None) -> None:
         """Refuse to start where a program of the pipeline's agents, or of one of them, is missing. Raises `ConfigError`."""
         check_agents([only] if only is not None else self.pipeline_agents(), path=self.environment.get("PATH", ""))
+
+    async def end_unattended(self, run: CodeRun) -> bool:
+        """Tell the agent of a run that is being cancelled to end, where no controller would; whether that was so."""
+        if self.lock.holder() is not None or not run.status.job_name or not run.spec.cancel_requested:
+            return False
+        await self.runtime.stop(run.status.job_name, reason=run.spec.cancel_requested)
+        return True
 
     def take_control(self) -> bool:
         """Become the controller of this state folder; False where somebody else is."""

@@ -9,6 +9,7 @@ from coderun.cli.terminal import RepoOption, safe, say, with_system
 
 if TYPE_CHECKING:
     from coderun.app.system import Workplace
+    from coderun.model.coderun import CodeRun
     from coderun.model.play import Play, PlaySpec
 
 PlayArgument = Annotated[str, typer.Argument(metavar="PLAY", help="Name of the play, or the number of its task.")]
@@ -96,6 +97,13 @@ def approve(play: PlayArgument, repo: RepoOption = "") -> None:
     with_system(repo, work)
 
 
+async def _end_at_once(system: "Workplace", run: "CodeRun") -> bool:
+    """Whether the run's agent was told to end here, as no controller is there to do it."""
+    from coderun.app.local import LocalSystem
+
+    return isinstance(system, LocalSystem) and await system.end_unattended(run)
+
+
 def _retried(play: "Play") -> str:
     return "gets fresh attempts, and is paused; `coderun resume` goes on" if play.spec.paused else "goes on"
 
@@ -115,6 +123,7 @@ def cancel(
         from coderun.app.steer import cancel_run
 
         cancelled = await cancel_run(system.store, run, reason or f"cancelled by {system.person}")
-        say(f"run {safe(cancelled.name)}: is being cancelled{await _hint(system)}")
+        told = "; its agent is told to end" if await _end_at_once(system, cancelled) else ""
+        say(f"run {safe(cancelled.name)}: is being cancelled{told}{await _hint(system)}")
 
     with_system(repo, work)
