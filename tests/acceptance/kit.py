@@ -36,7 +36,7 @@ from coderun.store.wake import Waker
 
 ROOT: Final = Path(__file__).parents[2]
 AGENT: Final = Path(__file__).with_name("scripted_agent.py")
-DEADLINE: Final = 60.0
+DEADLINE: Final = 180.0
 PERSON: Final = "ada"
 
 T = TypeVar("T")

@@ -114,7 +114,7 @@ async def test_a_token_that_ends_during_a_run_is_replaced_while_the_run_goes_on(
     assert hub.do(hub.fake.expire_tokens) > 0
     hub.release("go")
 
-    await hub.until_phase(PlayPhase.SUCCEEDED, within=150)
+    await hub.until_phase(PlayPhase.SUCCEEDED, within=360)
     assert await play.ended() == 0
     hub.assert_ran_once_each()
 
@@ -131,7 +131,7 @@ async def test_limits_and_failures_of_github_hold_a_play_up_and_do_not_end_it(hu
     for fault in faults:
         hub.do(hub.fake.fault, **fault)
 
-    ended = await hub.coderun("play", "--task", "1", "--auto-merge", within=120)
+    ended = await hub.coderun("play", "--task", "1", "--auto-merge", within=360)
 
     assert ended.code == 0, ended.said + hub.tell()
     pull = hub.on_hub()
@@ -227,7 +227,7 @@ async def test_a_play_whose_controller_lost_its_app_says_so_in_why_and_goes_on_w
     assert "suspended" in why["waitsFor"], why
     hub.do(hub.fake.unsuspend, hub.installations["rex"])
     hub.release("go")
-    await hub.until_phase(PlayPhase.SUCCEEDED, within=240)
+    await hub.until_phase(PlayPhase.SUCCEEDED, within=360)
     assert await play.ended() == 0
 
 
@@ -244,7 +244,7 @@ async def test_a_suspended_app_holds_its_run_up_and_says_so_until_it_is_unsuspen
     assert waiting.status.waiting.reason == "RunPending"
     assert "unsuspend" in waiting.status.waiting.message
     hub.do(hub.fake.unsuspend, hub.installations["cleo"])
-    await hub.until_phase(PlayPhase.SUCCEEDED, within=150)
+    await hub.until_phase(PlayPhase.SUCCEEDED, within=360)
     assert await play.ended() == 0
 
 
@@ -278,7 +278,7 @@ async def test_a_controller_that_is_killed_during_a_run_leaves_it_going_and_its_
     up = hub.start("up")
     hub.release("go")
 
-    await hub.until_phase(PlayPhase.SUCCEEDED, within=150)
+    await hub.until_phase(PlayPhase.SUCCEEDED, within=360)
     hub.assert_ran_once_each()
     assert up.is_running
 
@@ -297,7 +297,7 @@ async def test_a_spent_limit_is_the_reason_in_why_and_ends_nothing(hub: GitHubWo
     assert "GitHub's limit for App rex is spent" in why["waitsFor"] or "GitHub limits App rex" in why["waitsFor"], why
     assert (await hub.coderun("resume", "1")).code == 0
     hub.release("go")
-    await hub.until_phase(PlayPhase.SUCCEEDED, within=240)
+    await hub.until_phase(PlayPhase.SUCCEEDED, within=360)
     assert await play.ended() == 0
     hub.assert_ran_once_each()
 

@@ -188,7 +188,7 @@ async def test_a_draft_waits_for_whoever_made_it_one_and_goes_on_when_it_is_read
     assert await play.ended() == 3
     up = hub.start("up")
     hub.do(hub.fake.people.set_draft, REPOSITORY, 1, PERSON, draft=False)
-    await hub.until_phase(PlayPhase.SUCCEEDED, within=120)
+    await hub.until_phase(PlayPhase.SUCCEEDED, within=360)
     assert up.is_running
 
 
@@ -228,7 +228,7 @@ async def test_a_repository_that_is_renamed_and_moved_while_agents_work_is_found
     hub.do(hub.fake.transfer, REPOSITORY, "Acme/Store")
     hub.release("go")
 
-    await hub.until_phase(PlayPhase.SUCCEEDED, within=120)
+    await hub.until_phase(PlayPhase.SUCCEEDED, within=360)
     assert await play.ended() == 0
     assert hub.fake.pull("Acme/Store", 1).merged_at is not None
     hub.assert_ran_once_each()
@@ -265,7 +265,7 @@ async def test_a_closed_pull_request_ends_the_play_and_a_reopened_one_goes_on_wi
     retried = await hub.coderun("retry", "1")
 
     assert retried.code == 0, retried.said
-    merged = await hub.until_phase(PlayPhase.SUCCEEDED, within=120)
+    merged = await hub.until_phase(PlayPhase.SUCCEEDED, within=360)
     assert merged.status.pull_request is not None
     assert (merged.status.pull_request.number, len(hub.fake.repo(REPOSITORY).pulls)) == (1, 1)
     assert up.is_running

@@ -42,7 +42,7 @@ async def test_webhooks_alone_bring_a_play_to_its_merge(hub: GitHubWorld) -> Non
     hub.push(BRANCH, "README.md", "# Shop\n\nWe sell tea.\n")
 
     hub.script({})
-    play = await hub.until_phase(PlayPhase.SUCCEEDED, within=120)
+    play = await hub.until_phase(PlayPhase.SUCCEEDED, within=360)
     assert "Push" in reasons(play)
     shown = await hub.coderun("events", "list", "-o", "name")
     assert len(shown.out.split()) > 10
@@ -54,7 +54,7 @@ async def test_webhooks_that_come_double_late_and_out_of_order_lead_to_the_same_
     for kind in ("double", "drop", "reorder", "delay"):
         hub.do(hub.fake.webhook_fault, kind, count=5, **({"seconds": 0.5} if kind == "delay" else {}))
 
-    ended = await hub.coderun("play", "--task", "1", "--auto-merge", within=120)
+    ended = await hub.coderun("play", "--task", "1", "--auto-merge", within=360)
 
     assert ended.code == 0, ended.said
     hub.assert_ran_once_each()

@@ -63,7 +63,12 @@ async def test_a_comment_on_the_local_forge_steers_a_play_too(bare_place: Place)
     assert (await place.coderun("pr", "comment", "1", "-m", "/coderun pause")).code == 0
     paused = await place.until_play(lambda play: play.spec.paused, "the pause")
     assert [(record.by, record.outcome) for record in paused.spec.commands] == [(PERSON, "paused")]
+    assert (await place.coderun("pr", "comment", "1", "-m", "/coderun abort")).code == 0
+    await place.until_phase(PlayPhase.ABORTED)
+    assert (await place.coderun("pr", "comment", "1", "-m", "/coderun retry")).code == 0
+    await place.until_phase(PlayPhase.WAITING)  # it was paused before
     assert (await place.coderun("pr", "comment", "1", "-m", "/coderun resume")).code == 0
     place.release("go")
     await place.until_phase(PlayPhase.SUCCEEDED)
-    assert [comment.body for comment in await place.forge.comments(1)] == ["/coderun pause", "/coderun resume"]
+    given = [record.command for record in (await place.play(1)).spec.commands]
+    assert given == ["pause", "abort", "retry", "resume"]

@@ -17,7 +17,7 @@ from coderun.model.task import TaskText
 from coderun.plan.order import AgentIdentity, ForgeRef, Limits, RunOrder, RunPlan
 from coderun.runtime.protocol import JobState, Observation, Runtime
 
-DEADLINE = 60.0
+DEADLINE = 120.0
 PYTHON = (sys.executable, "-S", "-E", "-c")
 ENDS_AT_ONCE = (*PYTHON, "print('hello from the agent')")
 FAILS = (*PYTHON, "import sys; print('no'); sys.exit(3)")
@@ -55,7 +55,7 @@ def plan(
 
 
 async def until(claim: Callable[[], object], *, what: str) -> None:
-    """Wait until the claim holds; fail after a minute, saying what was waited for."""
+    """Wait until the claim holds; fail after two minutes, saying what was waited for."""
     deadline = time.monotonic() + DEADLINE
     while not claim():
         assert time.monotonic() < deadline, f"not within {DEADLINE:g} s: {what}"

@@ -89,6 +89,6 @@ def test_every_option_of_setup_that_the_page_names_is_explained_there() -> None:
 
 def test_the_page_tells_what_a_personal_token_loses_in_the_programs_words() -> None:
     text = " ".join(read(PAGE).split())
-    for part in ("ForgeRefused", "`coderun approve`", "passes for an agent's"):
+    for part in ("OwnPullRequest", "`coderun approve`", "passes for an agent's"):
         assert part in text
         assert part in doctor.ONE_PERSON

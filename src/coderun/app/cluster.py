@@ -167,6 +167,7 @@ class ClusterController:
             api, namespace=lease_namespace, name=MANAGER, identity=identity, timings=lease, clock=clock, monotonic=boot_time
         )
         self._fenced = api.fenced(self.election.gate)
+        metrics.lead(MANAGER, leading=False)
         self.inbox = ClusterInbox(api, namespaces, counted=metrics.world("").delivery, timings=timings)
 
     @property

@@ -17,7 +17,7 @@ import structlog
 
 from coderun.app.together import together
 from coderun.events.github import moves_installation
-from coderun.events.hints import hints_of
+from coderun.events.hints import hints_of, is_conversation
 from coderun.events.outcome import outcome_of
 from coderun.model.coderun import CodeRun
 from coderun.model.deliveries import Delivery, DeliveryState, Hint
@@ -338,10 +338,20 @@ class Controller:
         for play in plays:
             self._look_soon(play)
         # Of one that has ended only a person's command moves anything.
-        ended = self._view.ended_of_pull(repository, hint.number) if hint.number is not None else []
-        for play in ended:
+        return plays | self._listen(repository, hint, ended=True)
+
+    def _listen(self, repository: str, hint: Hint, *, ended: bool = False) -> set[str]:
+        """Read what people say on a pull request; the plays bound to it, with `ended` only those that a retry takes up again.
+
+        No gate looks at comments, the controller's own among them: they are no reason to read all of a pull request.
+        """
+        if hint.number is None or Kind.TALK not in self._reconcilers:
+            return set()
+        bound = [] if ended else self._view.plays_of_pull(repository, hint.number)
+        plays = {*bound, *self._view.ended_of_pull(repository, hint.number)}
+        for play in plays:
             self._talk_about(play)
-        return plays.union(ended if Kind.TALK in self._reconcilers else ())
+        return plays
 
     def _look_soon(self, play: str) -> None:
         """Look at a play that was hinted at: at once, but a storm of hints is not a storm of looks."""
@@ -362,8 +372,9 @@ class Controller:
     def _settle(self, delivery: Delivery) -> Settlement:
         hints = hints_of(delivery)
         plays: set[str] = set()
+        look = self._listen if is_conversation(delivery) else self.hint
         for hint in hints:
-            plays |= self.hint(delivery.repository, hint)
+            plays |= look(delivery.repository, hint)
         if moves_installation(delivery):
             plays |= self._look_anew(delivery.repository)
         outcome = outcome_of(delivery, hints, plays, is_played=self._view.is_played(delivery.repository))

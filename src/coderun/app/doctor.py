@@ -34,7 +34,7 @@ _SCARCE_BYTES: Final = 200 << 20
 _TIGHT_BYTES: Final = 2 << 30
 
 ONE_PERSON: Final = (
-    "every agent acts as that one person: nobody can approve what the same person opened, so testing ends with ForgeRefused "
+    "every agent acts as that one person: nobody can approve what the same person opened, so testing waits (OwnPullRequest) "
     "until somebody runs `coderun approve`; a push of yours passes for an agent's; the token is never narrowed or revoked"
 )
 """What is lost where one person's token stands for all agents."""

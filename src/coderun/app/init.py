@@ -93,6 +93,13 @@ _TAIL: Final = """\
 #  host: 127.0.0.1
 #  port: 0
 #  secretFiles: []
+#  repairSeconds: 30
+
+# What the controller says on pull requests, and whether it obeys comments there (`/coderun pause`).
+#pullRequests:
+#  commands: true
+#  statusComment: true
+#  checkRun: false
 
 # Your own templates of prompts, settings and hooks, laid over the packaged ones; `coderun render --agent rex` shows the result.
 #templates: .coderun/templates

@@ -7,6 +7,11 @@ from coderun.events import github, local
 from coderun.model.deliveries import Delivery, Hint
 
 
+def is_conversation(delivery: Delivery) -> bool:
+    """Whether it only tells of a comment: no gate looks at those, but they may hold a command."""
+    return delivery.event.partition(".")[0] == "issue_comment"
+
+
 def hints_of(delivery: Delivery) -> tuple[Hint, ...]:
     """What a delivery points at: what is kept of it, else what its body says; none where it points at nothing."""
     if delivery.hints or not delivery.body:

@@ -23,6 +23,7 @@ MANAGER: Final = "coderun-controller"
 """Our one field manager."""
 
 PAGE: Final = 500
+_LIST_TRIES: Final = 4
 PatchKind: TypeAlias = Literal["merge", "json"]
 _PATCHES: Final = {"merge": "application/merge-patch+json", "json": "application/json-patch+json"}
 _APPLY: Final = "application/apply-patch+yaml"
@@ -78,18 +79,26 @@ class Api:
         except msgspec.MsgspecError as error:
             raise ClusterUnavailableError(f"cannot {attempted}: what came back is no list ({error})") from error
 
-    async def list(self, resource: Resource, namespace: str, *, labels: str = "", fields: str = "") -> list[msgspec.Raw]:
-        """All objects that match, as they came, page by page; from the start again where the list grew too old meanwhile."""
-        while True:
-            items: list[msgspec.Raw] = []
-            continue_ = ""
+    async def list(self, resource: Resource, namespace: str, *, labels: str = "", fields: str = "") -> tuple[msgspec.Raw, ...]:
+        """All objects that match, as they came, page by page; from the start again where the list grew too old meanwhile.
+
+        Raises:
+            ExpiredError: it grows old faster than it can be read.
+        """
+        for _ in range(_LIST_TRIES - 1):
             with contextlib.suppress(ExpiredError):
-                while True:
-                    page = await self.list_page(resource, namespace, labels=labels, fields=fields, continue_=continue_)
-                    items += page.items or ()
-                    continue_ = page.metadata.continue_
-                    if not continue_:
-                        return items
+                return await self._list(resource, namespace, labels, fields)
+        return await self._list(resource, namespace, labels, fields)
+
+    async def _list(self, resource: Resource, namespace: str, labels: str, fields: str) -> tuple[msgspec.Raw, ...]:
+        items: tuple[msgspec.Raw, ...] = ()
+        continue_ = ""
+        while True:
+            page = await self.list_page(resource, namespace, labels=labels, fields=fields, continue_=continue_)
+            items += page.items or ()
+            continue_ = page.metadata.continue_
+            if not continue_:
+                return items
 
     @contextlib.asynccontextmanager
     async def watch(

@@ -186,7 +186,12 @@ class KubeClient:
         limits: aiohttp.ClientTimeout,
     ) -> aiohttp.ClientResponse:
         await self._refresh()
-        token = await self._configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
+        try:
+            token = await self._configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
+        except (
+            Exception
+        ) as error:  # a pod's token file that is being replaced: the official client raises what it stumbles over
+            raise ClusterUnavailableError(f"the credentials for {self.server} cannot be read now: {error}") from error
         url = f"{self.server}{path}?{urlencode(query)}" if query else f"{self.server}{path}"
         return await self._session.request(
             method,

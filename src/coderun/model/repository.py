@@ -11,7 +11,7 @@ from coderun.model.names import dns_label
 _HOST = r"(?P<host>[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?)"
 _URL = re.compile(rf"(?:https?|ssh|git)://(?:[^@/\s]*@)?{_HOST}(?::[0-9]+)?/(?P<path>\S+)", re.IGNORECASE)
 _SCP = re.compile(rf"[^@/\s]+@{_HOST}:(?P<path>\S+)")
-_CANONICAL = re.compile(r"(?P<host>[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+)/(?P<path>[^/\s]+/[^/\s]+)")
+_CANONICAL = re.compile(rf"{_HOST}/(?P<path>[^/\s]+/[^/\s]+)")
 _CREDENTIALS = re.compile(r"//\S*@")
 _GIT_SUFFIX = re.compile(r"\.git/*\Z", re.IGNORECASE)
 _SLUG = re.compile(r"(?P<owner>[A-Za-z0-9][A-Za-z0-9-]*)/(?P<name>[A-Za-z0-9._-]+)")

@@ -94,7 +94,7 @@ class CodeRunReconciler:
 
     async def _pass(self, name: str) -> Again:
         run = await self._store.get(CodeRun, name)
-        if run is None:
+        if run is None or run.metadata.deletion_timestamp is not None:
             return await self._vanished(name)
         if run.status.is_finished:
             self._view.forget_run(name)

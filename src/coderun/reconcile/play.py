@@ -106,7 +106,7 @@ class PlayReconciler:
     async def reconcile(self, name: str) -> Again:
         """One pass over the Play of that name. Raises what store and forge raise; the pass is repeated then."""
         play = await self._store.get(Play, name)
-        if play is None:
+        if play is None or play.metadata.deletion_timestamp is not None:
             self._view.forget_play(name)
             return self._wake_pending()
         self._view.see_play(play)

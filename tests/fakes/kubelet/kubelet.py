@@ -90,6 +90,7 @@ class ProcessKubelet:
         self._pods = Informer(api, PODS, decoding(WholePod), namespace=namespace)
         self._secrets = Informer(api, SECRETS, decoding(Bare), namespace=namespace)
         self._running: dict[str, _Pod] = {}
+        self._processes: set[ContainerProcess] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._numbers = itertools.count(1)
 
@@ -103,12 +104,12 @@ class ProcessKubelet:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for pod in list(self._running.values()):
-            if pod.process is not None:
-                await pod.process.kill()
-        for task in self._tasks:
+        tasks = list(self._tasks)
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for process in self._processes:
+            await process.close()
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -181,6 +182,7 @@ class ProcessKubelet:
             pod, {"phase": "Running", "startTime": started, **_status(container, {"running": {"startedAt": started}})}
         )
         code = await process.wait()
+        self._processes.discard(process)
         message = running.message(code)
         state = {
             "exitCode": code,
@@ -248,6 +250,7 @@ class ProcessKubelet:
             )
         except OSError as error:
             raise NotThereError("RunContainerError", str(error)) from error
+        self._processes.add(process)
         self._say(self._namespace, name, said_by, b"")
         return process
 

@@ -62,5 +62,14 @@ class ContainerProcess:
             os.killpg(self._process.pid, signal.SIGKILL)
         await asyncio.to_thread(end_all, self._find, grace=0)
 
+    async def close(self) -> None:
+        """Kill it and wait until nothing of it is left, its pipe included."""
+        await self.kill()
+        output = self._process.stdout
+        assert output is not None
+        while await output.read(64 * 1024):
+            pass
+        await self._process.wait()
+
     def _find(self, processes: Table) -> set[int]:
         return proc.within(roots=[self._process.pid], marker=self._mark, processes=processes)

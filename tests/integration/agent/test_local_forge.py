@@ -86,13 +86,14 @@ async def test_three_agents_bring_a_task_to_its_approval(place: ForgeBench) -> N
     assert first.head_sha != second.head_sha == third.head_sha == pull.head_sha
 
 
-async def test_an_agents_own_approval_is_refused_by_the_forge(place: ForgeBench) -> None:
+async def test_an_agent_does_not_approve_its_own_pull_request_and_leaves_a_comment(place: ForgeBench) -> None:
     await place.run("rex", place.bench.script(COMMIT))
     number = PullRequestRef(number=1)
     report = await place.run("rex", place.bench.script("result('approve')"), evidence=REVIEWED, pull_request=number)
 
-    assert ending(report) == (RunPhase.FAILED, "ForgeRefused")
-    assert "rex[bot] opened pull request 1 and cannot approve it" in report.outcome.summary
+    assert ending(report) == (RunPhase.FAILED, "OwnPullRequest")
+    assert "rex[bot] opened pull request #1 itself, and nobody reviews their own" in report.outcome.summary
+    assert [review.state for review in (await place.pull_request()).reviews] == [ReviewState.COMMENTED]
 
 
 async def test_a_change_request_is_repeated_by_no_second_run(place: ForgeBench) -> None:

@@ -290,6 +290,18 @@ async def test_a_run_that_is_deleted_and_made_again_starts_anew(server: FakeApiS
     await until(lambda: status(server).get("phase") == "Running")
 
 
+async def test_nothing_is_begun_for_a_run_that_is_being_deleted(server: FakeApiServer, start: Start) -> None:
+    going = coderun("going")
+    going["metadata"]["finalizers"] = ["example.com/keep"]
+    server.objects.create(going)
+    server.objects.delete(RUNS, "default", "going")
+    server.objects.create(coderun("staying"))  # of the same workspace, and younger
+    await start()
+    await started(server, "staying")
+    assert len(server.objects.all(JOBS, "default")) == 1
+    assert not status(server, "going")
+
+
 async def test_a_docsrun_is_told_that_nobody_works_on_it_yet(server: FakeApiServer, start: Start) -> None:
     replica = await start()
     server.objects.create(

@@ -11,11 +11,12 @@ from typing import Any, NamedTuple
 
 import pytest
 from tests.fakes.apiserver import FakeApiServer
-from tests.integration.app.test_cluster import coderun
+from tests.integration.app.test_cluster import coderun, running_pod
 from tests.integration.kube.cluster import fake_cluster
 
 pytestmark = pytest.mark.slow
 SOURCE = str(Path(__file__).parents[3] / "src")
+POD = {"containers": [{"name": "agent", "image": "agent:1"}], "restartPolicy": "Never"}
 PLAYS, RUNS = "plays.agents.platform", "coderuns.agents.platform"
 
 
@@ -123,6 +124,48 @@ async def test_a_run_is_shown_cancelled_and_what_it_says_is_read(shell: Shell) -
     assert found["spec"]["cancelRequested"] == "not now"
     said = await shell.run("logs", "run-1")
     assert (said.code, said.out) == (0, "")  # its pod is gone
+
+
+async def test_what_a_pod_says_is_printed_without_control_characters(shell: Shell) -> None:
+    job = "coderun-7-shop-run-1-1"
+    labels = {"agents.platform/job": job}
+    made = shell.server.objects.create(
+        {
+            "apiVersion": "batch/v1",
+            "kind": "Job",
+            "metadata": {"name": job, "namespace": "default", "labels": labels},
+            "spec": {"template": {"metadata": {"labels": labels}, "spec": POD}},
+        }
+    )
+    owner = {"apiVersion": "batch/v1", "kind": "Job", "name": job, "uid": made["metadata"]["uid"], "controller": True}
+    shell.server.objects.create(
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": f"{job}-x", "namespace": "default", "labels": labels, "ownerReferences": [owner]},
+            "spec": POD,
+        }
+    )
+    shell.server.objects.set_status("pods", "default", f"{job}-x", running_pod())
+    shell.server.logs.append("default", f"{job}-x", "agent", b"cloning\x1b[31m the repository\nworking\n")
+    shell.server.logs.end("default", f"{job}-x", "agent")
+    shell.server.objects.create({**coderun(), "status": {"phase": "Running", "attempt": 1, "jobName": job}})
+    said = await shell.run("logs", "run-1")
+    assert (said.code, said.out) == (0, "cloning the repository\nworking\n"), said.err
+
+
+async def test_a_play_is_watched_to_its_end(shell: Shell) -> None:
+    await shell.run("play", "--task", "7", "--detach")
+    watching = asyncio.create_task(shell.run("watch", "7", "--plain"))
+    async with asyncio.timeout(60):
+        while not shell.server.streams:  # noqa: ASYNC110 - until it watches
+            await asyncio.sleep(0.05)
+    entry = {"at": "2026-01-01T00:00:00Z", "reason": "Merged", "message": "pull request #3 was merged"}
+    status = {"phase": "Succeeded", "observedGeneration": 1, "history": [entry], "message": "merged"}
+    shell.server.objects.set_status(PLAYS, "default", "play-acme-shop-7", status)
+    said = await watching
+    assert said.code == 0, said.err
+    assert "no controller is running" not in said.err  # there may be one in another namespace
 
 
 async def test_what_is_not_there_is_told_with_the_exit_code_of_every_command(shell: Shell) -> None:

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from coderun.events.github import to_delivery as of_github
-from coderun.events.hints import hints_of
+from coderun.events.hints import hints_of, is_conversation
 from coderun.events.local import LocalEvent, event_number
 from coderun.events.local import to_delivery as of_local
 from coderun.model.deliveries import Delivery, Hint
@@ -37,6 +37,13 @@ def test_an_event_of_the_local_forge_is_a_hint() -> None:
 def test_what_only_looks_like_a_mark_is_remarked_on(name: str, detail: str, branch: str, remarks: tuple[str, ...]) -> None:
     (hint,) = hints_of(event(name, detail=detail, branch=branch))
     assert hint.remarks == remarks
+
+
+@pytest.mark.parametrize(
+    ("name", "told"), [("issue_comment.created", True), ("issue_comment", True), ("pull_request_review_comment.created", False)]
+)
+def test_a_comment_is_told_from_what_gates_look_at(name: str, *, told: bool) -> None:
+    assert is_conversation(event(name)) is told
 
 
 def test_a_delivery_of_github_is_read_as_one() -> None:

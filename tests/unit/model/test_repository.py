@@ -100,7 +100,7 @@ def test_an_address_that_is_refused_does_not_show_its_password(secret: str) -> N
 
 
 @pytest.mark.lesson(41)
-@pytest.mark.parametrize("text", ["acme/my.repo", "https://ghe.example.org/a/b", "/srv/code/Demo"])
+@pytest.mark.parametrize("text", ["acme/my.repo", "https://ghe.example.org/a/b", "http://localhost:80/a/b", "/srv/code/Demo"])
 def test_the_text_of_an_id_gives_that_id_again(text: str) -> None:
     found = parse_repository(text)
     assert parse_repository(str(found)) == found

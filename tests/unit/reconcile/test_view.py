@@ -245,3 +245,20 @@ def test_a_task_is_done_when_any_of_its_plays_succeeded_and_broken_when_all_ende
     assert (view.unmet(two), view.broken(two)) == ((), ())
     view.forget_play("c")
     assert view.unmet(two) == (1,)
+
+
+def test_a_repository_is_played_for_as_long_as_a_play_of_it_is_known() -> None:
+    view = seen(play(1, PlayPhase.SUCCEEDED), play(2, repository="/other"))
+    assert view.is_played("/r")
+    view.see_play(play(1, PlayPhase.FAILED))
+    view.forget_play("play-1")
+    view.forget_play("play-1")
+    assert not view.is_played("/r")
+    assert view.is_played("/other")
+
+
+def test_plays_that_ended_without_success_are_found_by_their_pull_request() -> None:
+    phases = (PlayPhase.RUNNING, PlayPhase.SUCCEEDED, PlayPhase.FAILED, PlayPhase.ABORTED)
+    view = seen(*(play(number, phase, pull=7) for number, phase in enumerate(phases, 1)), play(9, PlayPhase.FAILED, pull=8))
+    assert view.ended_of_pull("/r", 7) == ["play-3", "play-4"]
+    assert view.ended_of_pull("/other", 7) == []
