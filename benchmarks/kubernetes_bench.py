@@ -23,8 +23,8 @@ from tests.cluster.harness import ControlPlane, UnavailableError
 from coderun.app.local import now
 from coderun.kube.crd import definitions
 
-WARM, BURST, MANY, FINISHED, KEPT = 40, 300, 300, 40, 5000
-PACE, SECONDS = 20, 10
+WARM, BURST, MANY, FINISHED, KEPT = 40, 300, 500, 40, 5000
+PACE, SECONDS = 20, 15
 REPORT = '{"phase":"Succeeded","outcome":{"exitCode":0,"terminalReason":"Completed","summary":"done"}}'
 STAMP = "2026-01-01T00:00:00Z"
 NODE: Final[Mapping[str, Any]] = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "of-no-kubelet"}}
