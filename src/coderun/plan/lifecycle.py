@@ -16,7 +16,8 @@ from coderun.model.names import job_name
 
 READY = "Ready"
 STARTS_ALLOWED = 5
-_STARTS = "its job starts"
+STARTS = "its job starts"
+"""What is said of a run that starts while nothing more is known."""
 
 
 class Step(StrEnum):
@@ -66,7 +67,7 @@ def advance(run: CodeRun, *, workspace: str, holder: str, job: JobView | None, k
             return RunDecision(status=_pending(status, "WorkspaceBusy", holder, now))
         name = job_name(run.spec.task_id, run.spec.service, run.name, 1)
         begun = replace(status, attempt=1, job_name=name)
-        return RunDecision(status=_pending(begun, "Starting", _STARTS, now), again_after=0.0)
+        return RunDecision(status=_pending(begun, "Starting", STARTS, now), again_after=0.0)
     if job.state == "starting" and not job.detail:
         return _watch(run, status, job, keep=keep, now=now)
     known = replace(status, configmap_name=job.files or status.configmap_name)
@@ -103,10 +104,10 @@ def _watch(run: CodeRun, status: CodeRunStatus, job: JobView, *, keep: timedelta
             )
         asked = replace(status, retry_count=status.retry_count + 1)
         pause = 0.5 * 2**status.retry_count
-        return RunDecision(status=_pending(asked, "Starting", _STARTS, now), step=Step.START, again_after=pause)
+        return RunDecision(status=_pending(asked, "Starting", STARTS, now), step=Step.START, again_after=pause)
     if job.state == "starting":
         return RunDecision(
-            status=_pending(status, "Starting", job.detail or _STARTS, now),
+            status=_pending(status, "Starting", job.detail or STARTS, now),
             step=Step.STOP if cancel else Step.NOTHING,
             again_after=job.again,
         )

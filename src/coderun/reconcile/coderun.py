@@ -22,7 +22,7 @@ from coderun.model.errors import (
 from coderun.model.meta import find_condition
 from coderun.model.names import ANNOTATION_PLAY
 from coderun.model.roster import Agent, Roster
-from coderun.plan.lifecycle import READY, JobView, RunDecision, Step, advance, finish, hindered, started
+from coderun.plan.lifecycle import READY, STARTS, JobView, RunDecision, Step, advance, finish, hindered, started
 from coderun.plan.order import RunPlan
 from coderun.plan.plan import plan, workspace_of
 from coderun.plan.settings import RunSettings
@@ -175,7 +175,7 @@ class CodeRunReconciler:
         except (UnavailableError, RefusedError) as error:
             status = hindered(run, str(error), now=self._clock())
             if status != run.status:
-                await self._store.update_status(replace(run, status=status))
+                self._announce(run, await self._store.update_status(replace(run, status=status)))
             raise
         _log.info("run started", coderun=run.name, job=wanted.job)
 
@@ -210,9 +210,11 @@ class CodeRunReconciler:
             raise
 
     def _announce(self, before: CodeRun, after: CodeRun) -> None:
-        """Tell what has become of it, where that is something new."""
+        """Tell what has become of it, where that is something new; that it is about to start is nobody's news."""
         old, new = find_condition(before.status.conditions, READY), find_condition(after.status.conditions, READY)
-        if new is not None and (old is None or (old.reason, old.message) != (new.reason, new.message)):
+        if new is None or new.message == STARTS:
+            return
+        if old is None or (old.reason, old.message) != (new.reason, new.message):
             self._herald.tell(after, new.reason, new.message, warning=after.status.phase is RunPhase.FAILED)
 
     async def _vanished(self, name: str) -> Again:

@@ -184,6 +184,7 @@ async def test_a_run_is_worked_from_its_manifest_to_its_end(server: FakeApiServe
     assert (status(server)["phase"], status(server)["result"]["summary"]) == ("Succeeded", "done")
     assert replica.hostings.tokens.revoked == ["run-1"]
     await until(lambda: any(event["reason"] == "Completed" for event in server.objects.all("events", "default")))
+    assert {event["reason"] for event in server.objects.all("events", "default")} == {"Running", "Completed"}
 
 
 async def test_a_run_takes_few_writes_and_passes(server: FakeApiServer, start: Start) -> None:
@@ -271,6 +272,19 @@ async def test_when_keys_are_replaced_all_begins_anew_with_the_new_ones(server: 
     assert replica.hostings.closed == 1
     server.objects.create(coderun())
     await started(server)
+
+
+async def test_what_keeps_a_run_from_starting_is_told_in_an_event(server: FakeApiServer, start: Start) -> None:
+    replica = await start()
+    await until(lambda: replica.leads)
+    refusal = "exceeded quota: small"
+    server.faults.add(
+        Fault(kind=FaultKind.ERROR, verb="create", path="jobs", status=403, reason="Forbidden", message=refusal, count=2)
+    )
+    server.objects.create(coderun())
+    await started(server)
+    await until(lambda: any(event["reason"] == "CannotStart" for event in server.objects.all("events", "default")))
+    assert any(refusal in event["message"] for event in server.objects.all("events", "default"))
 
 
 @pytest.mark.lesson(39)
