@@ -28,7 +28,7 @@ async def main(kubeconfig: str, config: str, identity: str) -> None:
         identity=identity,
         clock=now,
         metrics=Metrics(),
-        lease=LeaseTimings(duration=4, deadline=2.5, pause=0.5),
+        lease=LeaseTimings(duration=10, deadline=2.5, pause=0.5),
     )
     await controller.run()
 

@@ -56,9 +56,15 @@ class Ferry:
                 self._count(f"{request.method} {request.path}")
             kept = {name: value for name, value in answer.headers.items() if name.lower() not in _HOP_BY_HOP}
             back = web.StreamResponse(status=answer.status, headers=kept)
-            await back.prepare(request)
-            async for chunk in answer.content.iter_any():
-                await back.write(chunk)
+            try:
+                await back.prepare(request)
+                async for chunk in answer.content.iter_any():
+                    await back.write(chunk)
+            except BaseException:
+                # A polite farewell over TLS would outlive the loop.
+                if answer.connection is not None and answer.connection.transport is not None:
+                    answer.connection.transport.abort()
+                raise
             return back
 
     def _count(self, write: str) -> None:
@@ -75,6 +81,11 @@ class Ferry:
         """Whoever asked for what is under way is dead."""
         for task in self._crossing:
             task.cancel()
+
+    async def close(self) -> None:
+        """Nothing crosses any more."""
+        self.let_go()
+        await asyncio.gather(*self._crossing, return_exceptions=True)
 
 
 @contextlib.asynccontextmanager
@@ -94,5 +105,5 @@ async def ferry(upstream: str, tls: ssl.SSLContext) -> AsyncIterator[Ferry]:
             made.url = f"http://{host}:{port}"
             yield made
         finally:
-            made.let_go()
+            await made.close()
             await runner.cleanup()

@@ -3,6 +3,7 @@
 It reads files and nothing else; what they mean is `model.config` and `pipeline.definition`.
 """
 
+from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 from typing import Final
@@ -62,6 +63,27 @@ def read_configuration(repository: Path) -> Configuration:
         templates=user_templates(repository, config.templates),
         is_written=text is not None,
     )
+
+
+def read_what_stands(repository: Path, tell: Callable[[str], None]) -> Configuration:
+    """As much of the configuration as can be read: enough to look at plays and to end them, whatever was just written there.
+
+    `tell` hears what is wrong. A broken `coderun.yaml` leaves everything at its default; a broken pipeline or template leaves
+    the packaged ones.
+    """
+    try:
+        return read_configuration(repository)
+    except ConfigError as error:
+        tell(f"{error}; this command does without it")
+    packaged = packaged_roster()
+    try:
+        text = _read_file(repository)
+        config = Config() if text is None else parse_config(text, packaged=packaged)
+    except ConfigError:
+        return packaged_configuration()
+    roster = config.roster(packaged)
+    pipeline = parse_pipeline(packaged_text("pipelines/play.yaml"), name="packaged play.yaml", config=Config(), roster=roster)
+    return Configuration(config=config, roster=roster, pipeline=pipeline, is_written=text is not None)
 
 
 def read_cluster_configuration(file: Path, templates: Path | None) -> Configuration:

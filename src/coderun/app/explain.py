@@ -9,6 +9,7 @@ from coderun.app.inbox import names_play
 from coderun.model.coderun import CodeRun
 from coderun.model.deliveries import Delivery
 from coderun.model.play import Play, PlayCommand, PlayPhase
+from coderun.model.pulls import PullRequest, PullState
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -43,9 +44,15 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 def explain(
-    play: Play, runs: Sequence[CodeRun], deliveries: Sequence[Delivery], *, controller: str, now: datetime
+    play: Play,
+    runs: Sequence[CodeRun],
+    deliveries: Sequence[Delivery],
+    *,
+    controller: str,
+    now: datetime,
+    pull: PullRequest | None = None,
 ) -> Explanation:
-    """Why `play` is where it is. `controller` says who works, "" when nobody does."""
+    """Why `play` is where it is. `controller` says who works, "" when nobody does; `pull` is its pull request as it is now."""
     status = play.status
     waiting = status.waiting
     last = status.history[-1] if status.history else None
@@ -53,7 +60,11 @@ def explain(
     command = play.spec.commands[-1] if play.spec.commands else None
     since = waiting.since if waiting is not None else status.finished_at
     would_move = waiting.would_move if waiting is not None else _way_on(play)
-    if not controller and not play.is_finished:
+    waits_for = waiting.message if waiting is not None else ("" if play.is_finished else "the first look of a controller")
+    if not controller and not play.is_finished and pull is not None and pull.state is not PullState.OPEN:
+        waits_for = f"a controller that sees that pull request #{pull.number} is {pull.state.value}"
+        would_move = "a controller, as none is running: `coderun up`"
+    elif not controller and not play.is_finished:
         would_move = f"a controller, as none is running: `coderun up`; then {would_move or 'it starts'}"
     return Explanation(
         play=play.name,
@@ -61,7 +72,7 @@ def explain(
         phase=status.phase.value,
         stage=status.stage,
         iteration=status.iteration,
-        waits_for=waiting.message if waiting is not None else ("" if play.is_finished else "the first look of a controller"),
+        waits_for=waits_for,
         reason=waiting.reason if waiting is not None else (last.reason if last is not None else ""),
         since=since,
         seconds=max(0.0, (now - since).total_seconds()) if since is not None else 0.0,

@@ -12,11 +12,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from coderun.agent.environment import LOGIN_VARIABLES, NETWORK_VARIABLES
 from coderun.app.assembly import assemble, pipelines_of, roster_of
 from coderun.app.commands import check_agents
-from coderun.app.configuration import Configuration, read_configuration
+from coderun.app.configuration import Configuration, read_configuration, read_what_stands
 from coderun.app.controller import Controller
 from coderun.app.github_keys import read_credentials
 from coderun.app.hosting import Hosting
@@ -198,24 +199,28 @@ class LocalSystem:
 
 
 @contextlib.asynccontextmanager
-async def open_local(folder: Path, *, create: bool = False, around: Surroundings | None = None) -> AsyncIterator[LocalSystem]:
+async def open_local(
+    folder: Path, *, create: bool = False, around: Surroundings | None = None, tell: Callable[[str], None] = _nobody
+) -> AsyncIterator[LocalSystem]:
     """The local system of the repository around `folder`, closed afterwards.
 
-    With `create` its state folder and forge are made, and the forge's base branch is brought up to the user's.
+    With `create` its state folder and forge are made, and the forge's base branch is brought up to the user's. Without it, what
+    was played here is to be looked at or ended: that goes on without a configuration that is broken just now, and without a
+    branch that is checked out. `tell` hears of it.
 
     Raises:
-        ConfigError: no usable repository or configuration.
+        ConfigError: no usable repository, or, with `create`, no usable configuration.
         NotFoundError: nothing was ever played here, and `create` is not set.
     """
     around = around or surroundings(folder)
     repository = find_repository(folder, environ=around.environment)
     state = find_state_folder(repository, environ=around.environment, home=around.home)
-    configuration = read_configuration(repository)
-    base = find_base_branch(repository, configured=configuration.config.base_branch, environ=around.environment).name
+    if not create and not (state / "state.db").exists():
+        raise NotFoundError(f"nothing was played in {repository} yet; `coderun play --task N` starts")
+    configuration = read_configuration(repository) if create else _what_stands(repository, state, tell)
+    base = _base_branch(repository, state, configuration, around, needed=create)
     if create:
         await _make(state, repository, configuration, base, around)
-    elif not (state / "state.db").exists():
-        raise NotFoundError(f"nothing was played in {repository} yet; `coderun play --task N` starts")
     async with contextlib.AsyncExitStack() as stack:
         listener = Listener(state / "wake")
         stack.callback(listener.close)
@@ -233,6 +238,32 @@ async def open_local(folder: Path, *, create: bool = False, around: Surroundings
             hosting=hosting,
             listener=listener,
         )
+
+
+def _what_stands(repository: Path, state: Path, tell: Callable[[str], None]) -> Configuration:
+    """What can be read of the configuration; which kind of forge was in use is seen from the state folder where need be."""
+    trouble: list[str] = []
+    configuration = read_what_stands(repository, trouble.append)
+    for text in trouble:
+        tell(text)
+    config = configuration.config
+    if not trouble or configuration.is_written or (state / "forge").exists():
+        return configuration
+    return replace(configuration, config=replace(config, forge=replace(config.forge, type=ForgeType.GITHUB)))
+
+
+def _base_branch(repository: Path, state: Path, configuration: Configuration, around: Surroundings, *, needed: bool) -> str:
+    configured = configuration.config.base_branch
+    try:
+        return find_base_branch(repository, configured=configured, environ=around.environment).name
+    except ConfigError:
+        if needed:
+            raise
+    # A rebase or a bisection under way leaves no branch checked out.
+    if not (state / "forge").exists():
+        return configured
+    with contextlib.closing(open_forge_in(state, around.environment)) as forge:
+        return forge.settings.base_branch
 
 
 def _open_hosting(repository: Path, state: Path, configuration: Configuration, base: str, around: Surroundings) -> Hosting:
@@ -302,7 +333,7 @@ async def open_forge(folder: Path) -> AsyncIterator[Forge]:
         else:
             repository = find_repository(folder, environ=around.environment)
             state = find_state_folder(repository, environ=around.environment, home=around.home)
-            configuration = read_configuration(repository)
+            configuration = _what_stands(repository, state, _nobody)
             if configuration.config.forge.type is ForgeType.GITHUB:
                 hosting = _open_github(repository, state, configuration, around)
                 stack.push_async_callback(hosting.close)

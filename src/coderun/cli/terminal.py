@@ -168,7 +168,7 @@ def with_local(repo: str, work: "Callable[[LocalSystem], Coroutine[Any, Any, T]]
         from coderun.app.logs import log_to_stderr
 
         log_to_stderr()
-        async with open_local(folder_of(repo), create=create) as system:
+        async with open_local(folder_of(repo), create=create, tell=warn) as system:
             system.tell = warn
             return await work(system)
 

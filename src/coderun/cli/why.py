@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from coderun.app.explain import Explanation
     from coderun.app.system import Workplace
     from coderun.model.play import Play
+    from coderun.model.pulls import PullRequest
 
 
 def command(
@@ -37,7 +38,9 @@ def command(
         found = await find_play(system.store, play)
         runs = await system.store.find(CodeRun, labels={LABEL_PLAY: shorten(found.name)})
         deliveries = await system.store.list_deliveries(limit=500)
-        return found, explain(found, runs, deliveries, controller=await system.controller(), now=system.clock())
+        controller = await system.controller()
+        pull = await _unseen_pull(system, found) if not controller else None
+        return found, explain(found, runs, deliveries, controller=controller, now=system.clock(), pull=pull)
 
     found, told = with_system(repo, work)
     if output in {Output.JSON, Output.YAML}:
@@ -50,6 +53,17 @@ def command(
         say("\ndecisions, oldest first:")
         for entry in found.status.history:
             say(f"  {entry.at.astimezone():%Y-%m-%d %H:%M:%S}  {safe(entry.reason)}: {safe(entry.message)}")
+
+
+async def _unseen_pull(system: "Workplace", play: "Play") -> "PullRequest | None":
+    """The play's pull request on the local forge: while no controller runs, nobody has written down what became of it."""
+    from coderun.app.local import LocalSystem
+    from coderun.app.local_hosting import LocalHosting
+
+    known = play.status.pull_request
+    if known is None or not isinstance(system, LocalSystem) or not isinstance(system.hosting, LocalHosting):
+        return None
+    return await system.hosting.forge.get_pull_request(known.number)
 
 
 def lines_of(told: "Explanation") -> list[str]:
