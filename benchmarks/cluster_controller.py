@@ -6,6 +6,7 @@ each line on its standard input with one line of JSON about itself.
 
 import asyncio
 import json
+import logging
 import os
 import resource
 import sys
@@ -132,7 +133,11 @@ async def main(kubeconfig: str, namespace: str) -> None:
 
 
 if __name__ == "__main__":
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(30))
+    # Standard output is for answers.
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
     if len(sys.argv) > 3:
         os.sched_setaffinity(0, {int(sys.argv[3])})
     asyncio.run(main(sys.argv[1], sys.argv[2]))

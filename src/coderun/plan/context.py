@@ -67,6 +67,9 @@ def top_level_names() -> frozenset[str]:
 def _plain(value: Any) -> Any:
     if isinstance(value, str):
         return storable(value)
+    # Before the question whether it is a mapping, which costs more than all the rest.
+    if value is None or isinstance(value, int):
+        return value
     if isinstance(value, Mapping):
         return {storable(key): _plain(item) for key, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
