@@ -39,7 +39,14 @@ class Operator:
         return done.stdout
 
     def without_definitions(self) -> None:
-        self.cluster.kubectl("delete", "crd", "--ignore-not-found", *CRDS)
+        try:
+            self.cluster.kubectl("delete", "crd", "--ignore-not-found", "--timeout=45s", *CRDS)
+        except BrokenError:
+            # The server clears the objects of others away first, and now and then gives up on it for minutes.
+            there = self.cluster.kubectl("get", "crd", "--ignore-not-found", "-o", "name", *CRDS).split()
+            for name in there:
+                self.cluster.kubectl("patch", name, "--type", "merge", "--patch", '{"metadata": {"finalizers": null}}')
+            self.cluster.kubectl("delete", "crd", "--ignore-not-found", "--timeout=120s", *CRDS)
 
 
 @pytest.fixture
