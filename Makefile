@@ -27,8 +27,10 @@ demo-github: $(RUN_STAMP) ## Show it on a fake GitHub: lost webhooks, ended toke
 
 test: $(DEV_STAMP) ## Run every tier of tests this machine can carry, and list those it could not
 	@$(MAKE) --no-print-directory lint
-	$(PYTEST) -n auto --dist worksteal --ignore tests/cluster tests
-	@$(MAKE) --no-print-directory test-cluster
+	@ended=0; \
+	$(PYTEST) -n auto --dist worksteal --ignore tests/cluster tests || ended=$$?; \
+	$(MAKE) --no-print-directory test-cluster || ended=$$?; \
+	exit $$ended
 
 test-fast: $(DEV_STAMP) ## Run the tests without the slow ones, in under three minutes
 	$(PYTEST) -n auto --dist worksteal -m "not slow" tests

@@ -9,7 +9,7 @@ import hypothesis
 import pytest
 
 hypothesis.settings.register_profile("default", deadline=None, derandomize=False)
-hypothesis.settings.register_profile("ci", deadline=None, max_examples=300, print_blob=True)
+hypothesis.settings.register_profile("ci", deadline=None, max_examples=300, print_blob=True, derandomize=True)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 # Started in the background of a script, tests inherit that Ctrl-C is ignored, and so would every command that they start.

@@ -27,8 +27,8 @@ _LIST_TRIES: Final = 4
 PatchKind: TypeAlias = Literal["merge", "json"]
 _PATCHES: Final = {"merge": "application/merge-patch+json", "json": "application/json-patch+json"}
 _APPLY: Final = "application/apply-patch+yaml"
-_UNFIT: Final = re.compile("[\x7f-\x9f\ufdd0-\ufdef\ufeff\ufffe\uffff]")
-_UNFIT_BYTES: Final = re.compile(rb"\x7f|\xc2[\x80-\x9f]|\xef[\xb7\xbb\xbf]")
+_UNFIT: Final = re.compile("[\x7f-\x9f\u2028\u2029\ufdd0-\ufdef\ufeff\ufffe\uffff]")
+_UNFIT_BYTES: Final = re.compile(rb"\x7f|\xc2[\x80-\x9f]|\xe2\x80[\xa8\xa9]|\xef[\xb7\xbb\xbf]")
 _encoder: Final = msgspec.json.Encoder()
 _decoders: Final[dict[Any, msgspec.json.Decoder[Any]]] = {}
 _page: Final = msgspec.json.Decoder(Page)
@@ -270,10 +270,11 @@ class Api:
 
 
 def as_yaml(encoded: bytes) -> bytes:
-    """JSON, with the characters escaped that YAML has no place for (DEL, C1 controls, byte order marks, noncharacters).
+    """JSON, with the characters escaped that YAML has no place for, or reads as the end of a line.
 
-    Such a character can only stand in a text, where an escape means the same. What lies beyond U+FFFF stays as it is: YAML
-    refuses the pairs of escapes that JSON would have for it.
+    They are DEL, C1 controls, line and paragraph separators, byte order marks and noncharacters. Such a character can only
+    stand in a text, where an escape means the same. What lies beyond U+FFFF stays as it is: YAML refuses the pairs of escapes
+    that JSON would have for it.
     """
     if not _UNFIT_BYTES.search(encoded):
         return encoded

@@ -1,6 +1,8 @@
 """Template folders on disk: what is read, and what is refused with its name."""
 
 import os
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from coderun.app.templates import packaged_templates, read_folder, user_template
 from coderun.model.errors import ConfigError
 
 OWN = ".coderun/templates"
+NOBODY = 65534
 
 
 def put(repository: Path, files: dict[str, str]) -> None:
@@ -104,15 +107,29 @@ def test_a_link_inside_the_repository_is_followed(tmp_path: Path) -> None:
     assert [text.text for text in user_templates(tmp_path)] == ["ours"]
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
-def test_a_folder_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
-    put(tmp_path, {f"{OWN}/code/claude.md.hbs": "x"})
-    (tmp_path / OWN / "code").chmod(0)
+@pytest.fixture
+def as_anyone() -> Iterator[Path]:
+    """A folder of an ordinary user, who this process is meanwhile: root would read everything."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as made:  # pytest's own folders are closed to others
+        if os.geteuid() != 0:
+            yield Path(made)
+            return
+        os.chown(made, NOBODY, -1)
+        os.seteuid(NOBODY)
+        try:
+            yield Path(made)
+        finally:
+            os.seteuid(0)
+
+
+def test_a_folder_that_cannot_be_read_is_refused(as_anyone: Path) -> None:
+    put(as_anyone, {f"{OWN}/code/claude.md.hbs": "x"})
+    (as_anyone / OWN / "code").chmod(0)
     try:
         with pytest.raises(ConfigError, match="cannot be read: Permission denied"):
-            user_templates(tmp_path)
+            user_templates(as_anyone)
     finally:
-        (tmp_path / OWN / "code").chmod(0o700)
+        (as_anyone / OWN / "code").chmod(0o700)
 
 
 def test_a_fifo_in_place_of_a_template_never_blocks(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from coderun.handlebars import Limits, OptionsHelper, Template, TemplateError, TemplateRenderError, TemplateSyntaxError
 
 SOON = 5.0
+"""Seconds of the processor's time: a busy machine takes none of it."""
 
 
 @pytest.mark.parametrize(
@@ -31,10 +32,10 @@ SOON = 5.0
     ids=lambda value: value[:20],
 )
 def test_a_hostile_template_ends_in_an_error_soon(template: str, message: str) -> None:
-    start = time.monotonic()
+    start = time.thread_time()
     with pytest.raises(TemplateError, match=message):
         Template(template).render({"a": 1})
-    assert time.monotonic() - start < SOON
+    assert time.thread_time() - start < SOON
 
 
 @pytest.mark.parametrize(
@@ -57,11 +58,11 @@ def test_a_hostile_template_ends_in_an_error_soon(template: str, message: str) -
     ids=lambda value: str(value)[:20],
 )
 def test_a_large_but_sound_template_renders(template: str, length: int) -> None:
-    start = time.monotonic()
+    start = time.thread_time()
     nested: Any = [1]
     made = Template(template, strict=False, helpers={"b": OptionsHelper(lambda options: options.fn(options.context))})
     assert len(made.render({"a": 1, "l": nested, "o": {}})) == length or length == 1
-    assert time.monotonic() - start < SOON
+    assert time.thread_time() - start < SOON
 
 
 def test_contexts_of_two_hundred_nested_loops_are_all_in_reach() -> None:
