@@ -37,7 +37,13 @@ CORE_EVENTS: Final = Resource("", "v1", "events", "Event")
 """Events as the core API serves them: the one where they can be asked for by the object they are about."""
 
 LOOK_AGAIN: Final = 10.0
-"""How often (seconds) the Events about a job that waits are read."""
+"""How often (seconds) the Events about a job that waits are read at first; the longer it waits, the rarer."""
+
+_RAREST: Final = 6
+"""How many times `LOOK_AGAIN` may pass between two looks at a job that waits."""
+
+_LOOKS: Final = 50
+"""How many jobs' Events are read within `LOOK_AGAIN`: with hundreds that wait for room, each has to wait for its turn."""
 
 _GONE_KNOWN: Final = 1000
 _BY_JOB: Final = "job"
@@ -92,6 +98,8 @@ class _Watched(msgspec.Struct):
     Attributes:
         uid: Of the Job; another one of the same name is another job.
         owner: Uid of the CodeRun it belongs to.
+        look_at: When (by the runtime's clock) the Events about it are read next.
+        in_turn: Whether `look_at` is its turn among those that wait.
     """
 
     uid: str = ""
@@ -99,8 +107,9 @@ class _Watched(msgspec.Struct):
     last: Observation | None = None
     ended: Observation | None = None
     events: tuple[EventObject, ...] = ()
-    events_at: float | None = None
     waits_since: float | None = None
+    look_at: float = 0.0
+    in_turn: bool = False
 
 
 class JobRuntime:
@@ -140,6 +149,7 @@ class JobRuntime:
         self._gone: dict[str, tuple[str, Observation]] = {}
         self._job_of_pod: dict[str, str] = {}
         self._listeners: set[asyncio.Queue[str]] = set()
+        self._next_turn = clock()
         self._jobs.listen(self._hear_job)
         self._pods.listen(self._hear_pod)
 
@@ -212,15 +222,29 @@ class JobRuntime:
             return seen
         watched = self._watched.setdefault(job, _Watched())
         now = self._clock()
-        watched.waits_since = watched.waits_since if watched.waits_since is not None else now
-        is_due = watched.events_at is None or now - watched.events_at >= self._look_again
-        if needs_events(seen) and now - watched.waits_since < self._look_again / 2:
+        if watched.waits_since is None:
+            watched.waits_since, watched.look_at = now, now + self._look_again / 2
+        is_silent = needs_events(self._look(job, with_events=False))
+        if is_silent and now < watched.waits_since + self._look_again / 2:
             # Every job waits so for a moment: that is not worth a word.
             seen = msgspec.structs.replace(seen, detail="")
-        elif needs_events(seen) and is_due:
-            watched.events, watched.events_at = await self._events_of(job), now
+        elif is_silent and now >= watched.look_at and self._is_in_turn(watched, now):
+            watched.events = await self._events_of(job)
             seen = self._look(job)
-        return msgspec.structs.replace(seen, again=self._look_again / 2)
+        if now >= watched.look_at:
+            waited = now - watched.waits_since
+            watched.look_at = now + min(max(self._look_again, waited / 2), _RAREST * self._look_again)
+        return msgspec.structs.replace(seen, again=watched.look_at - now)
+
+    def _is_in_turn(self, watched: _Watched, now: float) -> bool:
+        """Whether its Events may be read now; where others are before it, it has a turn afterwards."""
+        turn = now if watched.in_turn else max(now, self._next_turn)
+        if not watched.in_turn:
+            self._next_turn = turn + self._look_again / _LOOKS
+        watched.in_turn = turn > now
+        if watched.in_turn:
+            watched.look_at = turn
+        return not watched.in_turn
 
     def _is_of_another(self, job: str, owner: str) -> bool:
         """Whether what is known under this name belonged to an earlier CodeRun of the same name."""
@@ -230,7 +254,7 @@ class JobRuntime:
         known, _ = self._gone.get(job, (owner, None))
         return known not in {"", owner}
 
-    def _look(self, job: str) -> Observation:
+    def _look(self, job: str, *, with_events: bool = True) -> Observation:
         """What the caches show; what a pod said last is kept until the job is removed, because pods go."""
         found = self._jobs.get(job)
         if found is None:
@@ -240,7 +264,7 @@ class JobRuntime:
         if pod is None and watched.ended is not None:
             return watched.ended
         files = found.metadata.annotations.get(manifests.FILES, "").partition(",")[0]
-        return msgspec.structs.replace(observe(found, pod, watched.events), files=files)
+        return msgspec.structs.replace(observe(found, pod, watched.events if with_events else ()), files=files)
 
     def _pod_of(self, job: JobObject) -> PodObject | None:
         """The Job's pod; the newest, should there ever be two."""

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from tests.contracts.runtime_contract import (
     observed,
     plan,
     text_of,
+    until,
 )
 from tests.fakes.apiserver.faults import Fault, FaultKind
 from tests.integration.runtime.cluster import SETTINGS, Cluster, cluster
@@ -241,6 +243,67 @@ async def test_a_quota_that_allows_no_pod_is_told_in_its_own_words(here: Cluster
     here.jobs.refusal = ""
     here.jobs.look()
     assert (await ended(runtime, JOB)).state is JobState.FINISHED
+
+
+async def refused(here: Cluster, *names: str) -> None:
+    """Wait until the Job controller has told of the pods of these Jobs that it could not make them."""
+
+    def told() -> set[str]:
+        told = [one for one in here.server.objects.all("events", "default") if here.jobs.refusal in one["message"]]
+        return {one["involvedObject"]["name"] for one in told}
+
+    await until(lambda: told() >= set(names), what=f"Events about {names}")
+
+
+def event_lists(here: Cluster) -> int:
+    """How often Events were read."""
+    return sum(one.verb == "list" and one.resource == "events" for one in here.server.audit)
+
+
+async def test_the_longer_a_job_waits_the_rarer_its_events_are_read(here: Cluster) -> None:
+    here.jobs.refusal = "exceeded quota: small"
+    now = 0.0
+    runtime = here.runtime(clock=lambda: now, look_again=10.0)
+    await started(runtime, owned())
+    await refused(here, JOB)
+    looks = []
+    seen = await runtime.observe(JOB)
+    while now < 600:
+        before = event_lists(here)
+        seen = await runtime.observe(JOB)
+        if event_lists(here) > before:
+            looks.append(now)
+        assert seen.again is not None
+        assert seen.again > 0
+        now += seen.again
+    assert "exceeded quota: small" in seen.detail
+    pauses = [after - before for before, after in pairwise(looks)]
+    assert looks[0] == 5.0
+    assert pauses == sorted(pauses)
+    assert (pauses[0], pauses[-1]) == (10.0, 60.0)
+
+
+async def test_jobs_that_wait_have_their_events_read_in_turn_and_none_is_left_out(here: Cluster) -> None:
+    here.jobs.refusal = "exceeded quota: small"
+    now = 0.0
+    runtime = here.runtime(clock=lambda: now, look_again=10.0)
+    names = [f"coderun-{number}-api-rex-1" for number in range(1, 9)]
+    for name in names:
+        await started(runtime, owned(plan(name)))
+    await refused(here, *names)
+    due = dict.fromkeys(names, 0.0)
+    told_at: dict[str, float] = {}
+    while now < 30:
+        now = min(due.values())
+        before = event_lists(here)
+        for name in [name for name in names if due[name] <= now]:
+            seen = await runtime.observe(name)
+            assert seen.again is not None
+            due[name] = now + seen.again
+            if "exceeded quota" in seen.detail:
+                told_at.setdefault(name, now)
+        assert event_lists(here) - before <= 2, "one job: its Job and its claim"
+    assert sorted(told_at.values()) == pytest.approx([5.0 + 0.2 * number for number in range(len(names))])
 
 
 async def test_files_that_vanished_are_named(here: Cluster) -> None:
