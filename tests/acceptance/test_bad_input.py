@@ -217,12 +217,17 @@ async def test_without_an_agent_cli_it_says_what_was_looked_for_and_what_to_do(p
     )
 
 
-async def _refused_without_programs(place: Place) -> str:
+async def test_a_task_that_is_not_there_is_told_before_an_agent_cli_that_is_not_there(place: Place) -> None:
+    place.configure(agents={"rex": CLAUDE})
+    assert await _refused_without_programs(place, "--task", "7") == "error: there is no task 7 (known tasks: 1)\n"
+
+
+async def _refused_without_programs(place: Place, *words: str) -> str:
     programs = place.folder / "bin"
     programs.mkdir()
     git = place.git("--exec-path")
     (programs / "git").symlink_to(Path(git).resolve() / "git")
-    ended = await place.coderun("play", "--task", "1", PATH=str(programs))
+    ended = await place.coderun("play", *(words or ("--task", "1")), PATH=str(programs))
     assert ended.code == 2, ended.said
     assert await place.plays() == []
     return ended.err

@@ -64,3 +64,18 @@ async def test_cancelling_ends_the_agent_though_no_controller_runs(place: Place)
     assert "cancelled by ada" in again.out, again.said
     assert (await place.until_waits("RunCancelled")).status.runs
     place.assert_ran_once_each()
+
+
+async def test_aborting_ends_the_agent_though_no_controller_runs(place: Place) -> None:
+    place.script({"implementation": [{"do": "hold", "until": "never"}]})
+    playing = place.start("play", "--task", "1", "--plain")
+    agent = await place.until_ran("implementation")
+    await place.until_run_is(RunPhase.RUNNING)
+    playing.kill()
+    ended = await place.coderun("abort", "1")
+    assert "is being aborted; its agent is told to end; no controller is running" in ended.out, ended.said
+    await until(lambda: proc.identify(agent.pid) is None, "the agent to end", tell=place.tell)
+    again = await place.coderun("play", "--task", "1", "--plain")
+    assert again.code == 1, again.said
+    assert "what would move it: `coderun retry play-shop-1`" in again.out, again.said
+    place.assert_ran_once_each()

@@ -156,11 +156,11 @@ class LocalSystem:
         """Refuse to start where a program of the pipeline's agents, or of one of them, is missing. Raises `ConfigError`."""
         check_agents([only] if only is not None else self.pipeline_agents(), path=self.environment.get("PATH", ""))
 
-    async def end_unattended(self, run: CodeRun) -> bool:
-        """Tell the agent of a run that is being cancelled to end, where no controller would; whether that was so."""
-        if self.lock.holder() is not None or not run.status.job_name or not run.spec.cancel_requested:
+    async def end_unattended(self, run: CodeRun, reason: str) -> bool:
+        """Tell the agent of a run to end, where no controller would; whether that was so."""
+        if self.lock.holder() is not None or not run.status.job_name or run.status.phase.is_finished:
             return False
-        await self.runtime.stop(run.status.job_name, reason=run.spec.cancel_requested)
+        await self.runtime.stop(run.status.job_name, reason=reason)
         return True
 
     def take_control(self) -> bool:

@@ -54,11 +54,20 @@ async def request_plays(system: Workplace, request: PlayRequest) -> list[Submitt
     done, under_way = await _known(system)
     cli = _command_cli(system, request.agent_command)
     options = _options(system, request, cli)
-    if cli is None:
-        system.check_agents()
     wishes = Wishes(auto_merge=request.auto_merge, max_iterations=request.max_iterations, cli_config=cli)
     if request.text:
-        return await submit(system.store, [make_play(await _own_task(system, request.text), options, {}, done)], wishes)
+        plays = [make_play(await _own_task(system, request.text), options, {}, done)]
+    else:
+        plays = await _plays_of_tasks(system, request, options, done, under_way)
+    if cli is None:
+        system.check_agents()
+    return await submit(system.store, plays, wishes)
+
+
+async def _plays_of_tasks(
+    system: Workplace, request: PlayRequest, options: PlayOptions, done: frozenset[int], under_way: frozenset[int]
+) -> list[Play]:
+    """The Plays of the tasks that are asked for, none of them stored. Raises `ConfigError`."""
     tasks = _read(system)
     known = {task.id: task for task in tasks}
     if request.all_tasks:
@@ -75,8 +84,7 @@ async def request_plays(system: Workplace, request: PlayRequest) -> list[Submitt
     if not chosen:
         raise ConfigError(f"there is nothing to play: {waiting_for(tasks, done=done)}")
     file = system.configuration.config.tasks.file or None
-    plays = [make_play(with_files(system.repository, task, file=file), options, known, done) for task in chosen]
-    return await submit(system.store, plays, wishes)
+    return [make_play(with_files(system.repository, task, file=file), options, known, done) for task in chosen]
 
 
 async def request_run(system: Workplace, *, agent: str, task: int | None, text: str, agent_command: str) -> str:
@@ -92,8 +100,6 @@ async def request_run(system: Workplace, *, agent: str, task: int | None, text: 
     if (task is None) == (not text):
         raise ConfigError("say what to run: either --task N, or a Markdown file or a sentence")
     cli = _command_cli(system, agent_command)
-    if cli is None:
-        system.check_agents(only=chosen)
     if task is not None:
         wanted = with_files(
             system.repository,
@@ -102,6 +108,8 @@ async def request_run(system: Workplace, *, agent: str, task: int | None, text: 
         )
     else:
         wanted = await _own_task(system, text)
+    if cli is None:
+        system.check_agents(only=chosen)
     return await _create_run(system, chosen, wanted, cli)
 
 

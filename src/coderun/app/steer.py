@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from coderun.model.coderun import CodeRun
 from coderun.model.errors import NotFoundError, RefusedError, WriteConflictError
-from coderun.model.names import LABEL_TASK
+from coderun.model.names import LABEL_PLAY, LABEL_TASK, shorten
 from coderun.model.play import Play, PlaySpec
 from coderun.model.text import did_you_mean, listed, printable
 from coderun.store.protocol import ObjectStore
@@ -92,6 +92,13 @@ async def cancel_run(store: ObjectStore, wanted: str, reason: str) -> CodeRun:
             return await store.update(replace(run, spec=replace(run.spec, cancel_requested=reason)))
         except WriteConflictError:
             continue
+
+
+async def runs_of(store: ObjectStore, play: Play) -> list[CodeRun]:
+    """The CodeRuns of a Play that have not ended."""
+    return [
+        run for run in await store.find(CodeRun, labels={LABEL_PLAY: shorten(play.name)}) if not run.status.phase.is_finished
+    ]
 
 
 def _quoted(wanted: str) -> str:

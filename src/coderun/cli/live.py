@@ -13,7 +13,7 @@ from heapq import nlargest
 from typing import TYPE_CHECKING, Protocol
 
 from coderun.cli.terminal import clock_text, duration, safe, say
-from coderun.model.play import HistoryEntry, Play, PlayPhase
+from coderun.model.play import HistoryEntry, Play, PlayPhase, Waiting
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 RECENT = 8
 NARROW = 80
 WIDE = 150
+_TIME = "time"
 _MARKS = {"done": "●", "now": "◐", "person": "◆", "open": "○", "failed": "✗"}
 _STYLES = {"done": "green", "now": "yellow", "person": "magenta", "open": "dim", "failed": "red"}
 _PHASES = {PlayPhase.SUCCEEDED: "green", PlayPhase.FAILED: "red", PlayPhase.ABORTED: "red"}
@@ -38,7 +39,9 @@ class LiveView(Protocol):
 
 
 class LineView:
-    """A line per decision: for pipes, logs and CI. Each is printed once; of older plays, only what comes after `since`.
+    """A line per decision, and per wait that only time ends: for pipes, logs and CI.
+
+    Each is printed once; of older plays, only what comes after `since`.
 
     A play of which nothing is new yet is introduced by a line on where it stands.
     """
@@ -46,6 +49,7 @@ class LineView:
     def __init__(self, since: datetime) -> None:
         self._since = since
         self._said: dict[str, tuple[HistoryEntry, ...]] = {}
+        self._pauses: dict[str, Waiting] = {}
 
     def update(self, plays: Sequence[Play], now: datetime) -> None:
         """Print what was decided since the last call."""
@@ -60,6 +64,15 @@ class LineView:
             self._said[play.name] = history
             for entry in fresh:
                 say(f"{clock_text(entry.at)}  task {play.spec.task_id}  {_told(entry)}")
+            self._tell_pause(play, now)
+
+    def _tell_pause(self, play: Play, now: datetime) -> None:
+        waiting = play.status.waiting
+        if waiting is None or waiting.kind != _TIME or self._pauses.get(play.name) == waiting:
+            return
+        self._pauses[play.name] = waiting
+        told = f"{safe(waiting.reason)}: {safe(waiting.message)}; {safe(waiting.would_move)}"
+        say(f"{clock_text(now)}  task {play.spec.task_id}  {told}")
 
 
 def unseen(seen: Sequence[HistoryEntry], history: Sequence[HistoryEntry]) -> tuple[HistoryEntry, ...]:
@@ -241,6 +254,6 @@ def _now(play: Play, now: datetime) -> "Text":
     since = status.waiting.since
     length = f" ({duration((now - since).total_seconds())})" if since is not None else ""
     text = Text(safe(status.waiting.message, 160) + length)
-    if status.phase is PlayPhase.WAITING:
+    if status.phase is PlayPhase.WAITING or status.waiting.kind == _TIME:
         text.append(f"\n→ {safe(status.waiting.would_move, 160)}", style="magenta")
     return text

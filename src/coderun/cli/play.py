@@ -139,6 +139,8 @@ def _announce(submitted: "list[Submitted]") -> None:
 
 
 def _summarise(plays: "list[Play]") -> None:
+    from coderun.model.play import PlayPhase
+
     for play in plays:
         status = play.status
         pull = f" #{status.pull_request.number}" if status.pull_request is not None else ""
@@ -148,3 +150,5 @@ def _summarise(plays: "list[Play]") -> None:
         say(f"task {play.spec.task_id}:{pull} {status.phase.value} after {status.iteration} {rounds}. {safe(tail)}")
         if waiting is not None and waiting.would_move:
             say(f"  what would move it: {safe(waiting.would_move)}")
+        elif status.phase in {PlayPhase.FAILED, PlayPhase.ABORTED}:
+            say(f"  what would move it: `coderun retry {safe(play.name)}`")

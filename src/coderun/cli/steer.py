@@ -60,7 +60,15 @@ def abort(play: PlayArgument, repo: RepoOption = "") -> None:
     """
     from coderun.pipeline.wishes import aborting
 
-    _change(repo, play, aborting, lambda _: "is being aborted")
+    async def work(system: "Workplace") -> None:
+        from coderun.app.steer import change_play, runs_of
+
+        aborted = await change_play(system.store, play, aborting)
+        told = [run for run in await runs_of(system.store, aborted) if await _end_at_once(system, run, "the play was aborted")]
+        ended = "" if not told else "; its agent is told to end" if len(told) == 1 else "; its agents are told to end"
+        say(f"play {safe(aborted.name)}: is being aborted{ended}{await _hint(system)}")
+
+    with_system(repo, work)
 
 
 def retry(play: PlayArgument, repo: RepoOption = "") -> None:
@@ -97,11 +105,11 @@ def approve(play: PlayArgument, repo: RepoOption = "") -> None:
     with_system(repo, work)
 
 
-async def _end_at_once(system: "Workplace", run: "CodeRun") -> bool:
+async def _end_at_once(system: "Workplace", run: "CodeRun", reason: str) -> bool:
     """Whether the run's agent was told to end here, as no controller is there to do it."""
     from coderun.app.local import LocalSystem
 
-    return isinstance(system, LocalSystem) and await system.end_unattended(run)
+    return isinstance(system, LocalSystem) and await system.end_unattended(run, reason)
 
 
 def _retried(play: "Play") -> str:
@@ -123,7 +131,8 @@ def cancel(
         from coderun.app.steer import cancel_run
 
         cancelled = await cancel_run(system.store, run, reason or f"cancelled by {system.person}")
-        told = "; its agent is told to end" if await _end_at_once(system, cancelled) else ""
+        is_told = await _end_at_once(system, cancelled, cancelled.spec.cancel_requested)
+        told = "; its agent is told to end" if is_told else ""
         say(f"run {safe(cancelled.name)}: is being cancelled{told}{await _hint(system)}")
 
     with_system(repo, work)

@@ -149,7 +149,7 @@ def _after_failure(draft: Draft, stage: Stage, agent: Agent, run: RunFact, why: 
         create_run(draft, stage, agent, run.attempt + 1, failed=run, missing=missing)
         return
     message = f"attempt {run.attempt} of {stage.name} failed: {why}"
-    would_move = f"attempt {run.attempt + 1} starts by itself {pause:g} s after that"
+    would_move = f"attempt {run.attempt + 1} starts by itself at {until:%H:%M:%S} UTC, {pause:g} s after that"
     draft.wait("time", "BackOff", message, would_move, target=run.name)
     draft.recheck(until)
 

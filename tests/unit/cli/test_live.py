@@ -199,6 +199,18 @@ def test_of_a_play_that_was_there_before_only_new_decisions_are_printed(capsys: 
     assert capsys.readouterr().out == ""
 
 
+def test_a_wait_that_only_time_ends_is_told_once_with_its_end(capsys: pytest.CaptureFixture[str]) -> None:
+    waiting = Waiting(kind="time", reason="BackOff", message="attempt 1 failed", would_move="attempt 2 starts at 12:00:30 UTC")
+    paused = play(1, history=1)
+    paused = replace(paused, status=replace(paused.status, waiting=waiting))
+    view = LineView(NOW)
+    for _ in range(2):
+        view.update([paused], NOW)
+    lines = [line.split("  ", 1)[1] for line in capsys.readouterr().out.splitlines()]
+    assert lines[1:] == ["task 1  BackOff: attempt 1 failed; attempt 2 starts at 12:00:30 UTC"]
+    assert "→ attempt 2 starts at 12:00:30 UTC" in shown([paused], 120)
+
+
 def test_a_play_of_which_nothing_is_new_is_introduced_once(capsys: pytest.CaptureFixture[str]) -> None:
     view = LineView(NOW + timedelta(minutes=1))
     for _ in range(2):

@@ -208,7 +208,8 @@ def test_a_failed_attempt_is_repeated_after_a_pause_that_doubles(attempt: int, p
     assert waiting is not None
     assert (waiting.kind, waiting.reason) == ("time", "BackOff")
     assert waiting.message == f"attempt {attempt} of quality failed: JobLost: it is gone"
-    assert waiting.would_move == f"attempt {attempt + 1} starts by itself {pause:g} s after that"
+    at = f"{after(pause):%H:%M:%S} UTC"
+    assert waiting.would_move == f"attempt {attempt + 1} starts by itself at {at}, {pause:g} s after that"
     assert waits.recheck_at == after(pause)
     assert attempt_of(decided(play_at("quality"), seen, after(pause))) == attempt + 1
 
