@@ -63,8 +63,9 @@ def test_make_test_runs_lint_and_every_tier() -> None:
     recipe = re.search(r"^test:.*\n((?:\t.*\n)+)", read("Makefile"), re.MULTILINE)
     assert recipe
     assert "lint" in recipe[1]
-    assert re.search(r"\$\(PYTEST\) -n auto --dist worksteal --ignore tests/cluster tests$", recipe[1], re.MULTILINE)
-    assert re.search(r"\$\(MAKE\) --no-print-directory test-cluster$", recipe[1], re.MULTILINE)
+    assert re.search(r"\$\(PYTEST\) -n auto --dist worksteal --ignore tests/cluster tests \|\| ended=", recipe[1], re.MULTILINE)
+    assert re.search(r"\$\(MAKE\) --no-print-directory test-cluster \|\| ended=.*\n\texit \$\$ended$", recipe[1], re.MULTILINE)
+    assert "tests/tools/fetch_claude.py" in recipe[1], "the tests of the real Claude Code need it"
     clusters = re.search(r"^test-cluster:.*\n((?:\t.*\n)+)", read("Makefile"), re.MULTILINE)
     assert clusters
     assert re.search(r"\$\(PYTEST\) -n auto --dist loadgroup tests/cluster$", clusters[1], re.MULTILINE)
