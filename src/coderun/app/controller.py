@@ -444,6 +444,9 @@ class Controller:
             self._queue.add(Key(Kind.PLAY, play))
         for run in again.runs:
             self._queue.add(Key(Kind.RUN, run))
+        if key.kind is Kind.RUN:
+            # A pass over a run says when to look again, whatever an earlier one said: a run that is over has no appointments.
+            queue.cancel_timer(key)
         if again.after is not None:
             spread = 1.0 + 0.25 * (2 * self._jitter() - 1) if again.after > 120 else 1.0  # noqa: PLR2004 - resyncs only
             queue.add_after(key, again.after * spread)

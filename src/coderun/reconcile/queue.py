@@ -57,6 +57,10 @@ class WorkQueue(Generic[KeyT]):
         heapq.heappush(self._timers, (at, next(self._order), key))
         self._changed.set()
 
+    def cancel_timer(self, key: KeyT) -> None:
+        """Drop the appointment of `key`, for one whose last pass has said all that is to be waited for."""
+        self._due.pop(key, None)  # the timer itself finds that nobody waits for it
+
     def retry(self, key: KeyT, *, retry_after: float | None = None) -> float:
         """Look at `key` again after a back-off that doubles with each failure in a row; the seconds chosen."""
         failures = self._failures.get(key, 0)

@@ -91,6 +91,24 @@ async def test_an_earlier_appointment_stays_and_a_later_one_is_dropped() -> None
     assert await queue.get() == "end"
 
 
+async def test_an_appointment_that_was_cancelled_does_not_ring_and_a_later_one_does() -> None:
+    clock = Clock()
+    queue: WorkQueue[str] = WorkQueue(clock)
+    queue.add_after("a", 5)
+    queue.cancel_timer("a")
+    queue.cancel_timer("b")
+    queue.add_after("a", 9)
+    clock.now = 8
+    queue.add("other")
+    assert await queue.get() == "other"
+    assert len(queue) == 1, "the cancelled one did not ring"
+    clock.now = 9
+    assert await queue.get() == "a"
+    queue.done("a")
+    queue.done("other")
+    assert queue.is_idle
+
+
 async def test_back_off_doubles_with_each_failure_in_a_row_up_to_a_cap_and_forgets() -> None:
     queue: WorkQueue[str] = WorkQueue(Clock())
     waits = [queue.retry("a") for _ in range(12)]
