@@ -1,7 +1,6 @@
 """A work queue of keys: what waits is not added twice, what is in work runs again afterwards, never two workers on one key."""
 
 import asyncio
-import contextlib
 import heapq
 import itertools
 from collections import deque
@@ -34,7 +33,8 @@ class WorkQueue(Generic[KeyT]):
         self._due: dict[KeyT, float] = {}
         self._failures: dict[KeyT, int] = {}
         self._order = itertools.count()
-        self._changed = asyncio.Event()
+        self._waiters: deque[asyncio.Future[None]] = deque()
+        self._alarm: asyncio.TimerHandle | None = None
 
     def add(self, key: KeyT) -> None:
         """Look at `key` soon."""
@@ -45,7 +45,7 @@ class WorkQueue(Generic[KeyT]):
             self._ready.append(key)
             self._since[key] = self._clock()
             self._metrics.added(len(self._ready))
-            self._changed.set()
+            self._wake_one()
 
     def add_after(self, key: KeyT, seconds: float) -> None:
         """Look at `key` in `seconds`; an earlier appointment of the same key stays, a later one is dropped."""
@@ -55,7 +55,8 @@ class WorkQueue(Generic[KeyT]):
             return
         self._due[key] = at
         heapq.heappush(self._timers, (at, next(self._order), key))
-        self._changed.set()
+        if self._timers[0][0] == at and (self._waiters or self._alarm is not None):
+            self._set_alarm()
 
     def cancel_timer(self, key: KeyT) -> None:
         """Drop the appointment of `key`, for one whose last pass has said all that is to be waited for."""
@@ -87,12 +88,7 @@ class WorkQueue(Generic[KeyT]):
                 self._metrics.begun(len(self._ready), now - self._since.pop(key, now))
                 self._since[key] = now
                 return key
-            self._changed.clear()
-            timeout = max(0.0, self._timers[0][0] - self._clock()) if self._timers else None
-            # Not wait_for: in Python 3.11 it loses a cancellation that arrives together with the event.
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(timeout):
-                    await self._changed.wait()
+            await self._wait()
 
     def done(self, key: KeyT) -> None:
         """The work on `key` is over; it is looked at again if something was added meanwhile."""
@@ -111,6 +107,41 @@ class WorkQueue(Generic[KeyT]):
     def __len__(self) -> int:
         """How many keys are ready or in work."""
         return len(self._ready) + len(self._working)
+
+    async def _wait(self) -> None:
+        """Until there is a key for this worker. A key wakes one of those that wait, and time none that has nothing to do."""
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        if self._alarm is None:
+            self._set_alarm()
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled():
+                self._wake_one()  # the key that this one was woken for is another's now
+            raise
+
+    def _wake_one(self) -> None:
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
+
+    def _set_alarm(self) -> None:
+        """Be called when the next timer rings, where somebody waits: whoever comes for a key looks at the timers anyway."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        if self._timers:
+            left = max(0.0, self._timers[0][0] - self._clock())
+            self._alarm = asyncio.get_running_loop().call_later(left, self._ring_out)
+
+    def _ring_out(self) -> None:
+        self._alarm = None
+        self._ring()
+        if self._waiters:
+            self._set_alarm()
 
     def _ring(self) -> None:
         now = self._clock()

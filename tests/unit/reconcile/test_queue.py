@@ -56,14 +56,57 @@ async def test_a_worker_that_is_cancelled_as_a_key_comes_ends() -> None:
     ended, _ = await asyncio.wait({worker}, timeout=5)
     assert ended
     assert worker.cancelled() or worker.result() == "a"
-    queue.add_after("b", 100.0)
-    waiting = asyncio.create_task(queue.get())
+
+
+async def test_the_key_of_a_worker_that_is_cancelled_as_it_comes_goes_to_another() -> None:
+    queue: WorkQueue[str] = WorkQueue(Clock())
+    first, second = asyncio.create_task(queue.get()), asyncio.create_task(queue.get())
     await asyncio.sleep(0)
-    queue._changed.set()
-    waiting.cancel()
-    ended, _ = await asyncio.wait({waiting}, timeout=5)
-    assert ended
-    assert waiting.cancelled()
+    queue.add("a")
+    first.cancel()
+    assert await asyncio.wait_for(second, 5) == "a"
+    assert first.cancelled()
+
+
+async def test_a_worker_that_was_cancelled_while_it_waited_is_passed_over() -> None:
+    queue: WorkQueue[str] = WorkQueue(Clock())
+    first, second = asyncio.create_task(queue.get()), asyncio.create_task(queue.get())
+    await asyncio.sleep(0)
+    first.cancel()
+    await asyncio.sleep(0)
+    queue.add("a")
+    assert await asyncio.wait_for(second, 5) == "a"
+
+
+async def test_a_timer_wakes_a_worker_that_waits_also_where_it_was_set_while_none_did() -> None:
+    queue: WorkQueue[str] = WorkQueue(time.monotonic)
+    queue.add_after("much later", 1000.0)
+    queue.add("now")
+    waiting = asyncio.create_task(queue.get())
+    assert await waiting == "now"
+    worker = asyncio.create_task(queue.get())
+    await asyncio.sleep(0)
+    queue.add("again")
+    assert await worker == "again"
+    queue.add_after("soon", 0.05)
+    assert await asyncio.wait_for(queue.get(), 60) == "soon"
+    workers = [asyncio.create_task(queue.get()) for _ in range(2)]
+    await asyncio.sleep(0)
+    queue.add_after("while they wait", 0.05)
+    queue.add_after("later", 0.1)
+    assert await asyncio.wait_for(asyncio.gather(*workers), 60) == ["while they wait", "later"]
+
+
+async def test_a_timer_that_rings_while_nobody_waits_is_heard_by_the_next_who_comes() -> None:
+    queue: WorkQueue[str] = WorkQueue(time.monotonic)
+    worker = asyncio.create_task(queue.get())
+    queue.add_after("soon", 0.05)
+    queue.add_after("later", 0.1)
+    await asyncio.sleep(0)
+    queue.add("now")
+    assert await worker == "now"
+    await asyncio.sleep(0.3)
+    assert [await asyncio.wait_for(queue.get(), 60) for _ in range(2)] == ["soon", "later"]
 
 
 async def test_a_timer_rings_when_its_time_has_come() -> None:
