@@ -103,7 +103,7 @@ def _run_row(run: Any) -> dict[str, Any]:
     condition = find_condition(run.status.conditions, READY)
     return {
         "name": run.name,
-        "agent": run.metadata.labels.get(LABEL_AGENT, "-"),
+        "agent": run.metadata.labels.get(LABEL_AGENT) or run.spec.github_app,
         "stage": run.spec.stage or "-",
         "phase": run.status.phase.value,
         "reason": condition.reason if condition is not None else "-",
