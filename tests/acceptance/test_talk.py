@@ -53,6 +53,45 @@ async def test_people_steer_a_play_by_comments_and_one_comment_tells_them_how_it
     hub.assert_ran_once_each()
 
 
+@pytest.mark.slow
+@pytest.mark.lesson(21)
+async def test_a_retry_on_the_pull_request_of_an_ended_play_is_heard_without_any_webhook(hub: GitHubWorld) -> None:
+    hub.script({"1:quality": [{"do": "hold", "until": "go"}, *WORK]})
+    up = hub.start("up")
+    assert (await hub.coderun("play", "--task", "1", "--detach", "--auto-merge")).code == 0
+    await hub.until_ran("quality")
+    assert (await hub.coderun("abort", "1")).code == 0
+    await hub.until_phase(PlayPhase.ABORTED)
+
+    hub.do(hub.fake.people.comment, REPOSITORY, 1, PERSON, "/coderun retry")
+    await hub.until_play(lambda play: play.spec.retries == 1 and not play.is_finished, "the play to go on")
+    assert (await hub.coderun("abort", "1")).code == 0
+    await hub.until_phase(PlayPhase.ABORTED)
+
+    # And one that was written while no controller ran.
+    up.kill()
+    hub.do(hub.fake.people.comment, REPOSITORY, 1, PERSON, "/coderun retry")
+    hub.start("up")
+    await hub.until_play(lambda play: play.spec.retries == 2 and not play.is_finished, "the play to go on")
+    hub.release("go")
+    await hub.until_phase(PlayPhase.SUCCEEDED)
+    assert not hub.apps["rex"].app.hook.deliveries
+
+
+@pytest.mark.slow
+async def test_a_play_in_the_foreground_tells_its_end_before_the_command_ends(hub: GitHubWorld) -> None:
+    hub.configure(pullRequests={"checkRun": True})
+
+    ended = await hub.coderun("play", "--task", "1", "--auto-merge")
+
+    assert ended.code == 0, ended.said
+    [words] = [comment.body for comment in hub.on_hub().comments if "<!-- coderun:status:" in comment.body]
+    assert "task 1 merged" in words
+    checks = [run for run in hub.fake.repo(REPOSITORY).checks if run.name == "coderun"]
+    assert {(run.status, run.conclusion) for run in checks if run.sha == hub.on_hub().head_sha} == {("completed", "success")}
+    assert {run.status for run in checks} == {"completed"}
+
+
 async def test_a_comment_on_the_local_forge_steers_a_play_too(bare_place: Place) -> None:
     place = bare_place
     place.init(task(1))

@@ -200,6 +200,18 @@ class ForgeContract:
         place.push(pull.head_branch, {"a.txt": "two\n"}, by=AUTHOR)
         assert (await seen(person, pull.number)).checks.items == ()
 
+    async def test_an_open_check_can_be_ended_and_what_is_not_open_is_left_alone(self, place: ForgePlace) -> None:
+        pull = await open_one(place)
+        person = place.person()
+        await person.set_checks(
+            pull.head_sha, [Check(name="lint", state=CheckState.PENDING), Check(name="t", state=CheckState.PASSED)]
+        )
+        ends = [Check(name=name, state=CheckState.FAILED, given_up=True) for name in ("lint", "t", "new")]
+        for _ in range(2):
+            await person.set_checks(pull.head_sha, ends, only_open=True)
+        now = await seen(person, pull.number)
+        assert {check.name: check.state for check in now.checks.items} == {"lint": CheckState.FAILED, "t": CheckState.PASSED}
+
     async def test_an_approved_pull_request_is_merged_and_can_be_merged_again(self, place: ForgePlace) -> None:
         pull = await open_one(place)
         await place.agent(TESTER).review(pull.number, ReviewState.APPROVED, "", head_sha=pull.head_sha)

@@ -136,7 +136,7 @@ class OnePullForge:
     async def close_pull_request(self, number: int) -> None:
         self.pulls[number] = msgspec.structs.replace(self.pulls[number], state=PullState.CLOSED)
 
-    async def set_checks(self, head_sha: str, checks: Iterable[Check]) -> None:
+    async def set_checks(self, head_sha: str, checks: Iterable[Check], *, only_open: bool = False) -> None:
         raise NotImplementedError
 
     async def diff(self, number: int) -> str:

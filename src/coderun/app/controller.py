@@ -48,6 +48,10 @@ TIDY_SECONDS = 3600.0
 POLL_SECONDS = 1.0
 HINT_SECONDS = 0.2
 HINTED_REMEMBERED = 1000
+LISTEN_DAYS = 14.0
+"""So long after a play has ended without success the comments on its pull request are looked at without being told to."""
+
+TOLD_LATE = timedelta(hours=1)
 
 
 class Kind(StrEnum):
@@ -241,6 +245,10 @@ class Controller:
         """Whether a pass over that Play has gone well since the start."""
         return play in self._looked_at
 
+    def is_busy_with(self, play: str) -> bool:
+        """Whether a pass over that Play, or what is to be told of it, is due or in work."""
+        return Key(Kind.PLAY, play) in self._queue or Key(Kind.TALK, play) in self._slow
+
     @property
     def is_idle(self) -> bool:
         """Whether nothing is ready or in work."""
@@ -263,6 +271,8 @@ class Controller:
             self._view.see_play(play)
             if not play.is_finished or play.status.observed_generation != play.metadata.generation:
                 self._queue.add(Key(Kind.PLAY, play.name))
+            elif _may_be_untold(play, now):
+                self._talk_about(play.name)
         for number in await self._checks.unchecked() if self._checks is not None else ():
             self._slow.add(Key(Kind.CHECKS, number))
         self._hint_tasks()
@@ -464,6 +474,14 @@ class Controller:
             unexpected = not isinstance(error, CoderunError)
             _log.warning("pass failed", kind=key.kind.value, name=key.name, error=text, exc_info=unexpected)
             self._tell(f"{key}: {text if unexpected else error}{'; it is tried again' if again else ''}")
+
+
+def _may_be_untold(play: Play, now: datetime) -> bool:
+    """Whether a play that has ended may have more to tell, or to be told, than the controllers before came to."""
+    if play.status.pull_request is None or play.status.finished_at is None:
+        return False
+    within = TOLD_LATE if play.status.phase is PlayPhase.SUCCEEDED else timedelta(days=LISTEN_DAYS)
+    return now - play.status.finished_at <= within
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
 
@@ -15,6 +16,8 @@ from coderun.model.play import Play, PlayPhase
 
 TAKE_OVER_SECONDS = 1.0
 TICK_SECONDS = 1.0
+TELL_SECONDS = 10.0
+"""So long the end of a play may take to be told on its pull request by a controller that goes with it."""
 
 
 class Control:
@@ -30,6 +33,11 @@ class Control:
         One that was there before us has; what it has not seen of the spec shows in the status.
         """
         return self.own.has_looked_at(play) if self.own is not None else self.is_taken
+
+    def is_busy_with(self, plays: Sequence[str]) -> bool:
+        """Whether this process is the controller and has something to do for one of these plays."""
+        own = self.own
+        return own is not None and any(own.is_busy_with(play) for play in plays)
 
 
 @contextlib.asynccontextmanager
@@ -93,6 +101,7 @@ async def follow_plays(
             show(plays, system.clock())
             believable = all(_is_believable(play, control) for play in plays)
             if believable and all(play.is_finished for play in plays):
+                await _until_told(names, control)
                 return plays
             if believable and until_person and await _wait_for_people(system, plays, control):
                 return plays
@@ -106,6 +115,15 @@ async def follow_plays(
     finally:
         if pending is not None:
             pending.cancel()
+
+
+async def _until_told(names: Sequence[str], control: Control | None) -> None:
+    """Let the own controller tell of the ends, where it is about to; whoever starts next tells what this one did not."""
+    until = time.monotonic() + TELL_SECONDS
+    while control is not None and control.is_busy_with(names):
+        if time.monotonic() >= until:
+            return
+        await asyncio.sleep(0.05)
 
 
 def _is_believable(play: Play, control: Control | None) -> bool:

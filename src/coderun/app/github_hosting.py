@@ -6,7 +6,7 @@ stage, or as one called `coderun` where there is one. Without Apps one person's 
 
 import time
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from coderun.agent.access import proxy_for
 from coderun.app.configuration import Configuration
+from coderun.app.controller import LISTEN_DAYS
 from coderun.app.github_keys import GitHubCredentials
 from coderun.app.hosting import ForgeParts
 from coderun.app.lookout import Lookout
@@ -129,7 +130,12 @@ class GitHubHosting:
             forges=forges,
             tokens=Broker(self._all_accounts()),
             source=InboxSource(),
-            lookout=Lookout(forges, view.open_plays, fastest=settings.poll_seconds, monotonic=time.monotonic),
+            lookout=Lookout(
+                forges,
+                lambda: [*view.open_plays(), *view.retried_since(self._clock() - timedelta(days=LISTEN_DAYS))],
+                fastest=settings.poll_seconds,
+                monotonic=time.monotonic,
+            ),
             repair=DeliveryRepair(
                 {name: DeliveryLog(account.as_app) for name, account in self._apps().items()},
                 store,

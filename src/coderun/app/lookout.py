@@ -2,7 +2,8 @@
 
 Beside the inbox, in the controller. It only hints, like an event: with it every play comes to its end though no webhook ever
 arrives. A look at a repository where nothing has changed is one conditional request, which costs nothing of GitHub's limit;
-what no list of pull requests shows (checks, a base that moves) is found by having open plays looked at now and then.
+what no list of pull requests shows (checks, a base that moves) is found by having open plays looked at now and then. Where
+all plays have ended and some may be taken up again by a comment, it looks more seldom still.
 """
 
 import asyncio
@@ -17,6 +18,7 @@ from coderun.model.errors import NotFoundError, RefusedError, UnavailableError
 from coderun.reconcile.view import PlayBrief
 
 _SLOWEST: Final = 12  # times the fastest
+_CALMEST: Final = 60  # where all plays have ended
 _SLOWER: Final = 1.5
 _PLAYS_EVERY: Final = 6
 _PLAYS_AT_ONCE: Final = 10
@@ -48,25 +50,27 @@ class _Beat:
         self.plays_seen = float("-inf")
         self.turn = 0
         self.trouble = ""
+        self.is_calm = False
 
 
 class Lookout:
     """Looks at each repository every `fastest` seconds while things move there, up to twelve times as seldom while not.
 
-    `open_plays` gives the plays that wait. Times are in seconds of `monotonic`.
+    `plays` gives the plays that wait, and those that have ended and may be taken up again: where there are only such it looks
+    twelve to sixty times as seldom. Times are in seconds of `monotonic`.
     """
 
     def __init__(
         self,
         forges: WatchedForges,
-        open_plays: Callable[[], Iterable[PlayBrief]],
+        plays: Callable[[], Iterable[PlayBrief]],
         *,
         fastest: float,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
         self._forges = forges
-        self._open_plays = open_plays
+        self._plays = plays
         self._fastest = fastest
         self._monotonic = monotonic
         self._sleep = sleep
@@ -76,14 +80,20 @@ class Lookout:
         """Look for ever, and hint at what moved. Trouble with one repository only makes that one wait."""
         while True:
             plays: dict[str, list[PlayBrief]] = {}
-            for play in self._open_plays():
+            for play in self._plays():
                 plays.setdefault(play.repository, []).append(play)
             self._beats = {name: self._beats.get(name) or _Beat(self._fastest) for name in plays}
             for repository, waiting in plays.items():
+                self._calm_or_rouse(self._beats[repository], waiting)
                 if self._beats[repository].due <= self._monotonic():
                     await self._look(repository, waiting, hint)
             next_due = min((beat.due for beat in self._beats.values()), default=float("inf"))
             await self._sleep(min(self._fastest, max(0.05, next_due - self._monotonic())))
+
+    def _calm_or_rouse(self, beat: _Beat, plays: list[PlayBrief]) -> None:
+        was_calm, beat.is_calm = beat.is_calm, all(play.phase.is_finished for play in plays)
+        if was_calm and not beat.is_calm:
+            beat.pace, beat.due = self._fastest, self._monotonic()
 
     async def _look(self, repository: str, plays: list[PlayBrief], hint: Callable[[str, Hint], object]) -> None:
         beat = self._beats[repository]
@@ -94,13 +104,14 @@ class Lookout:
                 beat.trouble = str(error)
                 _log.warning("lookout failed", repository=repository, error=str(error))
             asked = error.retry_after if isinstance(error, UnavailableError) else None
-            beat.pace = self._slower(beat.pace)
+            beat.pace = self._slower(beat)
             beat.due = self._monotonic() + max(beat.pace, asked or 0.0)
             return
         beat.trouble = ""
         for one in found:
             hint(repository, one)
-        beat.pace = self._fastest if found else self._slower(beat.pace)
+        quickest = _SLOWEST * self._fastest if beat.is_calm else self._fastest
+        beat.pace = quickest if found else max(quickest, self._slower(beat))
         now = self._monotonic()
         beat.due = now + beat.pace
         if now - beat.plays_seen >= _PLAYS_EVERY * self._fastest:
@@ -108,7 +119,8 @@ class Lookout:
             self._hint_plays(repository, beat, plays, hint)
 
     def _hint_plays(self, repository: str, beat: _Beat, plays: list[PlayBrief], hint: Callable[[str, Hint], object]) -> None:
-        bound = sorted(play.pull_request for play in plays if play.pull_request is not None)
+        waiting = (play for play in plays if not play.phase.is_finished)
+        bound = sorted(play.pull_request for play in waiting if play.pull_request is not None)
         if not bound:
             return
         begin = beat.turn % len(bound)
@@ -117,5 +129,5 @@ class Lookout:
         for number in chosen:
             hint(repository, Hint(number=number))
 
-    def _slower(self, pace: float) -> float:
-        return min(pace * _SLOWER, _SLOWEST * self._fastest)
+    def _slower(self, beat: _Beat) -> float:
+        return min(beat.pace * _SLOWER, (_CALMEST if beat.is_calm else _SLOWEST) * self._fastest)

@@ -295,8 +295,9 @@ class NotedForge:
         """Noted."""
         self._note(f"close #{number} of {self._where}")
 
-    async def set_checks(self, head_sha: str, checks: Iterable[Check]) -> None:
+    async def set_checks(self, head_sha: str, checks: Iterable[Check], *, only_open: bool = False) -> None:
         """Noted."""
+        _ = only_open
         self._note(f"set {len(list(checks))} checks of {head_sha[:8]} in {self._where}")
 
     async def diff(self, number: int) -> str:

@@ -79,8 +79,8 @@ class Forge(Protocol):
         """Close it unmerged."""
         ...
 
-    async def set_checks(self, head_sha: str, checks: Iterable[Check]) -> None:
-        """Record checks of a commit; one of the same name is replaced."""
+    async def set_checks(self, head_sha: str, checks: Iterable[Check], *, only_open: bool = False) -> None:
+        """Record checks of a commit; one of the same name is replaced. With `only_open` only where one is there and pending."""
         ...
 
     async def diff(self, number: int) -> str:

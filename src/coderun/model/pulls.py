@@ -92,12 +92,20 @@ class CheckState(StrEnum):
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):
-    """One check of one commit; `summary` is the end of its output (untrusted)."""
+    """One check of one commit.
+
+    Attributes:
+        summary: The end of its output (untrusted).
+        title: What it has come to, in a few words; "" where the name says enough.
+        given_up: Of a failed one: it was broken off before it came to anything. Only told, where a forge can say that.
+    """
 
     name: str
     state: CheckState
     required: bool = True
     summary: str = ""
+    title: str = ""
+    given_up: bool = False
 
 
 class Checks(msgspec.Struct, frozen=True, kw_only=True):

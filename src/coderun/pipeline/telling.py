@@ -108,4 +108,29 @@ def own_check(play: Play, pipeline: Pipeline) -> Check:
         state = CheckState.FAILED
     elif play.status.phase is PlayPhase.SUCCEEDED or (stage is not None and not stage.role):
         state = CheckState.PASSED
-    return Check(name=OWN_CHECK, state=state, required=False, summary=status_comment(play, pipeline))
+    return Check(
+        name=OWN_CHECK,
+        state=state,
+        required=False,
+        summary=status_comment(play, pipeline),
+        title=f"task {play.spec.task_id} {_SIGNS[play.status.phase]}",
+        given_up=play.status.phase is PlayPhase.ABORTED,
+    )
+
+
+def outdated_check(play: Play, head_sha: str) -> Check:
+    """What becomes of the check on a commit that is no longer the head: `head_sha` is."""
+    return _given_up(
+        "a newer commit took over",
+        f"**coderun**: task {play.spec.task_id} went on with a newer commit, {code(head_sha[:12])}; this one is not looked at "
+        "any more.",
+    )
+
+
+def orphaned_check(name: str) -> Check:
+    """What becomes of the check of a play that was deleted."""
+    return _given_up("its play is gone", f"**coderun**: the play {code(name)} was deleted before it had ended.")
+
+
+def _given_up(title: str, summary: str) -> Check:
+    return Check(name=OWN_CHECK, state=CheckState.FAILED, required=False, summary=summary, title=title, given_up=True)

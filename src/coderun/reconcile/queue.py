@@ -104,6 +104,10 @@ class WorkQueue(Generic[KeyT]):
         """Whether nothing is ready or in work (timers do not count)."""
         return not self._ready and not self._working
 
+    def __contains__(self, key: KeyT) -> bool:
+        """Whether this key is ready or in work (timers do not count)."""
+        return key in self._waiting or key in self._working
+
     def __len__(self) -> int:
         """How many keys are ready or in work."""
         return len(self._ready) + len(self._working)

@@ -5,6 +5,7 @@ command and the record of it are one write of the spec, so that each comment is 
 judged here: `pipeline.commands` says what a comment asks for and who may, `pipeline.telling` what is told.
 """
 
+import contextlib
 import hashlib
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -16,13 +17,13 @@ import structlog
 from msgspec.structs import replace
 
 from coderun.forge.protocol import Forge, Forges
-from coderun.model.errors import RefusedError, WriteConflictError
+from coderun.model.errors import NotFoundError, RefusedError, WriteConflictError
 from coderun.model.play import Play, PlayCommand, PlaySpec, is_known_comment, with_commands
-from coderun.model.pulls import Comment, PullRequest
+from coderun.model.pulls import Check, Comment, PullRequest
 from coderun.model.roster import Roster
 from coderun.pipeline.commands import DONE, KNOWN, Asked, Verb, asked_in, change_of, refusal_of, stale
 from coderun.pipeline.definition import Pipeline
-from coderun.pipeline.telling import own_check, status_comment
+from coderun.pipeline.telling import orphaned_check, outdated_check, own_check, status_comment
 from coderun.reconcile.result import NOT_AGAIN, Again
 from coderun.store.protocol import ObjectStore
 
@@ -31,6 +32,9 @@ EDIT_SECONDS: Final = 15.0
 
 EDITS_A_MINUTE: Final = 20
 """Over all plays: what is told must leave room for what plays do on the forge. The end of a play is told all the same."""
+
+OLD_HEADS: Final = 10
+"""So many of the heads that a pull request had before are looked at for a check that an earlier controller left open."""
 
 _ANSWERED_WITHIN: Final = timedelta(hours=1)
 _MINUTE: Final = 60.0
@@ -45,6 +49,13 @@ class TalkSettings(msgspec.Struct, frozen=True, kw_only=True):
     commands: bool = True
     status_comment: bool = False
     check_run: bool = False
+
+
+class _Checked(msgspec.Struct):
+    """Commits of a play on which a check may be open."""
+
+    repository_url: str
+    heads: set[str]
 
 
 class TalkReconciler:
@@ -65,12 +76,15 @@ class TalkReconciler:
         self._clock = clock
         self._monotonic = monotonic
         self._told: dict[str, tuple[str, float]] = {}
+        self._checked: dict[str, _Checked] = {}
         self._answered: set[tuple[str, int]] = set()
         self._edits: deque[float] = deque()
 
     async def reconcile(self, name: str) -> Again:
         """One pass over the Play of that name. Raises what store and forge raise; the pass is repeated then."""
         play = await self._store.get(Play, name)
+        if play is None:
+            await self._close_orphans(name)
         if play is None or play.status.pull_request is None:
             self._told.pop(name, None)
             return NOT_AGAIN
@@ -168,12 +182,44 @@ class TalkReconciler:
             if self._settings.status_comment:
                 await forge.comment(number, text, marker=f"status:{play.name}")
             if self._settings.check_run and head:
-                await forge.set_checks(head, [own_check(play, pipeline)])
+                await self._show_check(play, pipeline, forge, head)
         except RefusedError as error:
             # Said once, and tried again when there is something new to tell.
             _log.warning("nothing told on the pull request", play=play.name, error=str(error))
         self._told[play.name] = (digest, self._monotonic())
         return None
+
+    async def _show_check(self, play: Play, pipeline: Pipeline, forge: Forge, head: str) -> None:
+        """Show the check on this head, and leave none open on those before it."""
+        checked = self._checked.get(play.name)
+        if checked is None:
+            # An earlier controller may have shown it on heads of which only the forge knows.
+            pull = await forge.get_pull_request(play.status.pull_request.number) if play.status.pull_request else None
+            pushes = pull.pushes[-OLD_HEADS:] if pull is not None else ()
+            checked = _Checked(repository_url=play.spec.repository_url, heads={push.sha for push in pushes})
+            self._checked[play.name] = checked
+        for old in sorted(checked.heads - {head}):
+            await self._close_check(forge, old, outdated_check(play, head))
+            checked.heads.discard(old)
+        checked.heads.add(head)
+        await forge.set_checks(head, [own_check(play, pipeline)])
+
+    async def _close_orphans(self, name: str) -> None:
+        """Leave no check open of a play that was deleted."""
+        checked = self._checked.get(name)
+        if checked is None:
+            return
+        with contextlib.suppress(RefusedError):  # no way there any more: nobody can close them
+            forge = await self._forges.of(checked.repository_url)
+            for head in sorted(checked.heads):
+                await self._close_check(forge, head, orphaned_check(name))
+        del self._checked[name]
+
+    async def _close_check(self, forge: Forge, head: str, check: Check) -> None:
+        try:
+            await forge.set_checks(head, [check], only_open=True)
+        except (RefusedError, NotFoundError) as error:
+            _log.info("check not closed", head=head, error=str(error))  # the commit may be gone
 
     def _full_for(self, now: float) -> float:
         """Seconds until there is room for one more edit."""

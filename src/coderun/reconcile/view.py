@@ -39,6 +39,7 @@ class PlayBrief(msgspec.Struct, frozen=True, kw_only=True):
     pull_request: int | None = None
     paused: bool = False
     created: datetime | None = None
+    ended: datetime | None = None
 
 
 class RunBrief(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,6 +60,7 @@ class View:
         self.plays: dict[str, PlayBrief] = {}
         self.runs: dict[str, RunBrief] = {}
         self._open: dict[str, PlayBrief] = {}
+        self._retried: dict[str, PlayBrief] = {}
         self._by_task: dict[tuple[str, int], set[str]] = {}
         self._by_pull: dict[tuple[str, int], set[str]] = {}
         self._by_job: dict[str, str] = {}
@@ -81,12 +83,15 @@ class View:
             pull_request=ref.number if ref is not None else None,
             paused=play.spec.paused,
             created=play.metadata.creation_timestamp,
+            ended=play.status.finished_at if play.is_finished else None,
         )
         self.forget_play(play.name)
         self.plays[play.name] = brief
         self._in_repository[brief.repository] += 1
         if not brief.phase.is_finished:
             self._open[play.name] = brief
+        elif brief.phase in _RETRIED and brief.pull_request is not None:
+            self._retried[play.name] = brief
         self._by_task.setdefault((brief.repository, brief.task_id), set()).add(play.name)
         if brief.pull_request is not None:
             self._by_pull.setdefault((brief.repository, brief.pull_request), set()).add(play.name)
@@ -95,6 +100,7 @@ class View:
         """It is gone."""
         old = self.plays.pop(name, None)
         self._open.pop(name, None)
+        self._retried.pop(name, None)
         if old is not None:
             self._in_repository[old.repository] -= 1
             self._by_task[old.repository, old.task_id].discard(name)
@@ -141,6 +147,10 @@ class View:
     def open_plays(self, repository: str | None = None) -> list[PlayBrief]:
         """Unfinished plays, of one repository or of all."""
         return [play for play in self._open.values() if repository is None or play.repository == repository]
+
+    def retried_since(self, moment: datetime) -> list[PlayBrief]:
+        """Plays with a pull request that have ended without success since then: a person may take them up again there."""
+        return [play for play in self._retried.values() if play.ended is not None and play.ended >= moment]
 
     def is_played(self, repository: str) -> bool:
         """Whether there is or was a play of that repository (canonical id)."""

@@ -10,16 +10,17 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from msgspec.structs import replace
 from tests.contracts.runtime_contract import until
 from tests.contracts.store_contract import START, SettableClock
 from tests.integration.reconcile.test_coderun import JOB, finished_run, fresh_reconciler
 
 from coderun.app.controller import Controller
 from coderun.forge.protocol import Forges
-from coderun.model.coderun import CodeRun
+from coderun.model.coderun import CodeRun, PullRequestRef
 from coderun.model.deliveries import Delivery
 from coderun.model.meta import ObjectMeta
-from coderun.model.play import Play, PlaySpec
+from coderun.model.play import Play, PlayPhase, PlaySpec, PlayStatus
 from coderun.model.roster import Roster
 from coderun.reconcile.play import PlayReconciler, PlaySettings
 from coderun.reconcile.result import NOT_AGAIN, Again
@@ -154,3 +155,38 @@ async def test_a_storm_of_events_is_no_storm_of_looks(tmp_path: Path) -> None:
         await run_until_settled(controller, store)
         assert {found.outcome for found in await store.list_deliveries(limit=1000)} == {"hint for play-shop-1"}
         assert controller.reconciles < 20
+
+
+class Listening:
+    """Who talks on pull requests, and notes of which plays."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    async def reconcile(self, name: str) -> Again:
+        self.heard.append(name)
+        return NOT_AGAIN
+
+
+async def test_a_controller_that_starts_reads_what_was_said_to_plays_that_have_ended_lately(tmp_path: Path) -> None:
+    ends = {
+        "failed": (PlayPhase.FAILED, timedelta(days=13)),
+        "failed-long-ago": (PlayPhase.FAILED, timedelta(days=15)),
+        "merged": (PlayPhase.SUCCEEDED, timedelta(minutes=59)),
+        "merged-before": (PlayPhase.SUCCEEDED, timedelta(hours=2)),
+        "aborted-without-a-pull-request": (PlayPhase.ABORTED, timedelta(0)),
+    }
+    talk = Listening()
+    async with controlled(tmp_path, *((name, "acme/shop") for name in ends), talk=talk) as (controller, store):
+        for name, (phase, ago) in ends.items():
+            play = await store.get(Play, name)
+            assert play is not None
+            ref = None if "without" in name else PullRequestRef(number=1)
+            seen = play.metadata.generation
+            status = PlayStatus(phase=phase, pull_request=ref, finished_at=START - ago, observed_generation=seen)
+            await store.update_status(replace(play, status=status))
+        working = asyncio.ensure_future(controller.run())
+        await until(lambda: working.done() or (controller.ready.is_set() and controller.is_idle), what="nothing left to do")
+        controller.stop()
+        await working
+    assert sorted(talk.heard) == ["failed", "merged"]

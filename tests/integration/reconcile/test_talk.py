@@ -15,7 +15,7 @@ from coderun.model.coderun import PullRequestRef
 from coderun.model.errors import RefusedError
 from coderun.model.meta import ObjectMeta
 from coderun.model.play import Play, PlayCommand, PlayPhase, PlaySpec, PlayStatus, Waiting
-from coderun.model.pulls import CheckState, NewPullRequest, PullRequest
+from coderun.model.pulls import Check, CheckState, NewPullRequest, PullRequest
 from coderun.model.roster import Agent, make_roster
 from coderun.reconcile.talk import EDIT_SECONDS, EDITS_A_MINUTE, TalkReconciler, TalkSettings
 from coderun.store.protocol import ObjectT
@@ -297,6 +297,87 @@ async def test_the_check_says_it_on_the_head_and_is_no_evidence_for_the_play(sce
     await scene.move(stage="merge")
     await reconciler.reconcile(NAME)
     assert [(run.name, run.conclusion) for run in runs] == [("coderun", "success")]
+
+
+def checks_on(scene: Scene, sha: str) -> list[tuple[str, str | None, str | None]]:
+    """Status, conclusion and title of the checks of a commit."""
+    runs = (run for run in scene.place.fake.repo(REPOSITORY).checks if run.sha == sha)
+    return [(run.status, run.conclusion, run.output["title"]) for run in runs]
+
+
+async def move_head(scene: Scene, text: str) -> str:
+    """Somebody pushes, and the play sees it."""
+    pushed = scene.place.push("feature/task-1-implementation", {"a.txt": text}, by="rex")
+    ref = (await scene.play()).status.pull_request
+    assert ref is not None
+    await scene.move(pull_request=replace(ref, head_sha=pushed))
+    scene.seconds += EDIT_SECONDS
+    return pushed
+
+
+async def test_the_check_on_a_head_that_was_left_behind_is_completed_and_says_why(scene: Scene) -> None:
+    reconciler = scene.reconciler(check_run=True)
+    await reconciler.reconcile(NAME)
+    pushed = await move_head(scene, "2\n")
+    await reconciler.reconcile(NAME)
+    assert checks_on(scene, scene.pull.head_sha) == [("completed", "cancelled", "a newer commit took over")]
+    [old] = [run for run in scene.place.fake.repo(REPOSITORY).checks if run.sha == scene.pull.head_sha]
+    assert f"went on with a newer commit, `{pushed[:12]}`" in old.output["summary"]
+    assert checks_on(scene, pushed) == [("in_progress", None, "task 1 at work")]
+    written = len(scene.place.fake.journal)
+    await reconciler.reconcile(NAME)
+    assert [entry["method"] for entry in scene.place.fake.journal[written:] if entry["method"] != "GET"] == []
+
+
+async def test_a_controller_that_starts_anew_completes_the_checks_on_all_heads_of_before(scene: Scene) -> None:
+    await scene.reconciler(check_run=True).reconcile(NAME)
+    between = await move_head(scene, "2\n")
+    await scene.reconciler(check_run=True, commands=False).reconcile(NAME)
+    await scene.place.agent("rex").set_checks(scene.pull.head_sha, [Check(name="coderun", state=CheckState.PENDING)])
+    last = await move_head(scene, "3\n")
+    await scene.reconciler(check_run=True).reconcile(NAME)
+    assert [status for status, *_ in checks_on(scene, scene.pull.head_sha)] == ["completed", "completed"]
+    assert [title for *_, title in checks_on(scene, between)] == ["a newer commit took over"]
+    assert checks_on(scene, last) == [("in_progress", None, "task 1 at work")]
+
+
+async def test_a_head_that_comes_back_has_a_check_of_its_own_again(scene: Scene) -> None:
+    reconciler = scene.reconciler(check_run=True)
+    await reconciler.reconcile(NAME)
+    before = (await scene.play()).status.pull_request
+    await move_head(scene, "2\n")
+    await reconciler.reconcile(NAME)
+    await scene.move(pull_request=before)
+    scene.seconds += EDIT_SECONDS
+    await reconciler.reconcile(NAME)
+    assert [status for status, *_ in checks_on(scene, scene.pull.head_sha)] == ["completed", "in_progress"]
+
+
+@pytest.mark.parametrize(
+    ("phase", "conclusion", "title"),
+    [
+        (PlayPhase.SUCCEEDED, "success", "task 1 merged"),
+        (PlayPhase.FAILED, "failure", "task 1 failed"),
+        (PlayPhase.ABORTED, "cancelled", "task 1 aborted"),
+    ],
+)
+async def test_the_end_of_a_play_is_the_conclusion_of_its_check(
+    scene: Scene, phase: PlayPhase, conclusion: str, title: str
+) -> None:
+    await scene.reconciler(check_run=True).reconcile(NAME)
+    await scene.move(phase=phase)
+    for _ in range(2):
+        await scene.reconciler(check_run=True).reconcile(NAME)
+    assert checks_on(scene, scene.pull.head_sha) == [("completed", conclusion, title)]
+
+
+async def test_a_play_that_is_deleted_leaves_no_check_open(scene: Scene) -> None:
+    reconciler = scene.reconciler(check_run=True)
+    await reconciler.reconcile(NAME)
+    await scene.store.delete(Play, NAME)
+    for _ in range(2):
+        await reconciler.reconcile(NAME)
+    assert checks_on(scene, scene.pull.head_sha) == [("completed", "cancelled", "its play is gone")]
 
 
 class Mute:

@@ -14,8 +14,8 @@ from coderun.reconcile.view import PlayBrief
 SHOP, TEA = "github.com/acme/shop", "github.com/acme/tea"
 
 
-def play(task: int, *, repository: str = SHOP, pull: int | None = None) -> PlayBrief:
-    return PlayBrief(name=f"play-{task}", task_id=task, repository=repository, phase=PlayPhase.RUNNING, pull_request=pull)
+def play(task: int, *, repository: str = SHOP, pull: int | None = None, phase: PlayPhase = PlayPhase.RUNNING) -> PlayBrief:
+    return PlayBrief(name=f"play-{task}", task_id=task, repository=repository, phase=phase, pull_request=pull)
 
 
 class World:
@@ -90,3 +90,43 @@ async def test_trouble_with_one_repository_only_makes_that_one_wait() -> None:
     await world.watch()
     assert world.times(SHOP) == [0.0, 50.0, 100.0]
     assert len(world.times(TEA)) > 4
+
+
+def gaps_of(world: World, repository: str = SHOP) -> list[float]:
+    return [later - earlier for earlier, later in itertools.pairwise(world.times(repository))]
+
+
+async def test_where_all_plays_have_ended_it_looks_seldom_and_hints_at_what_is_said_there() -> None:
+    world = World(play(1, pull=7, phase=PlayPhase.FAILED), until=4000)
+    world.says[2000.0] = (Hint(number=7),)
+    await world.watch()
+    gaps = gaps_of(world)
+    assert (min(gaps), max(gaps)) == (60.0, 300.0)
+    assert [hint.number for _, _, hint in world.hints] == [7]  # heard once, and not looked at now and then
+
+
+async def test_a_play_that_is_taken_up_again_is_looked_at_at_once() -> None:
+    world = World(play(1, pull=7, phase=PlayPhase.FAILED), until=3000)
+    await world.watch()
+    assert gaps_of(world)[-1] == 300.0
+    world.looks.clear()
+    world.until = 3100
+
+    async def sleep(seconds: float) -> None:
+        world.plays = [play(1, pull=7, phase=PlayPhase.RUNNING if world.time >= 3040 else PlayPhase.FAILED)]
+        await world.sleep(seconds)
+
+    world.time = 3000.0
+    lookout = Lookout(world, lambda: world.plays, fastest=5.0, monotonic=lambda: world.time, sleep=sleep)
+    with pytest.raises(asyncio.CancelledError):
+        await lookout.watch(lambda _repository, _hint: None)
+    [first, roused, *_] = world.times(SHOP)
+    assert first == 3000.0
+    assert 3040.0 <= roused <= 3050.0
+
+
+async def test_with_one_open_play_it_looks_as_often_as_ever_and_hints_at_open_ones_alone() -> None:
+    world = World(play(1, pull=7, phase=PlayPhase.FAILED), play(2, pull=8), until=400)
+    await world.watch()
+    assert max(gaps_of(world)) == pytest.approx(60.0)
+    assert {hint.number for _, _, hint in world.hints} == {8}

@@ -10,7 +10,7 @@ from tests.unit.pipeline.samples import NOW, PACKAGED, play_at
 
 from coderun.model.play import PassedGate, Play, PlayCommand, PlayPhase, PlayRun, Waiting
 from coderun.model.pulls import CheckState
-from coderun.pipeline.telling import code, own_check, status_comment
+from coderun.pipeline.telling import code, orphaned_check, outdated_check, own_check, status_comment
 
 HOSTILE = "](x) | <script>alert(1)</script> @everyone `rm -rf` ``` \x1b[31m\n# Title"
 
@@ -102,6 +102,19 @@ def test_each_end_and_each_stage_is_told(ended: Play, first: str, stages: list[s
     assert ("`gave up`" in text) is bool(ended.status.message)
     check = own_check(ended, PACKAGED)
     assert (check.name, check.state, check.required, check.summary) == ("coderun", state, False, text)
+    assert (check.title, check.given_up) == (first.partition(",")[0], ended.status.phase is PlayPhase.ABORTED)
+
+
+def test_a_check_on_a_commit_that_is_not_looked_at_any_more_says_why() -> None:
+    outdated = outdated_check(at_testing(), "abcdef1234567890")
+    assert (outdated.name, outdated.state, outdated.given_up) == ("coderun", CheckState.FAILED, True)
+    assert (outdated.title, "task 7 went on with a newer commit, `abcdef123456`;" in outdated.summary) == (
+        "a newer commit took over",
+        True,
+    )
+    orphaned = orphaned_check("play-`x`")
+    assert (orphaned.given_up, orphaned.title) == (True, "its play is gone")
+    assert f"the play {code('play-`x`')} was deleted" in orphaned.summary
 
 
 def test_the_text_is_the_same_however_late_it_is() -> None:

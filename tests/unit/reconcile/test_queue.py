@@ -254,3 +254,15 @@ async def test_how_long_a_key_waited_and_how_long_it_was_worked_on_is_noted() ->
     queue.retry("a")
     queue.done("a")
     assert notes.said == [("added", 1), ("begun", 2.0), ("retried", 0), ("done", 3.0)]
+
+
+async def test_a_key_is_in_the_queue_while_it_is_due_or_in_work() -> None:
+    queue: WorkQueue[str] = WorkQueue(lambda: 0.0)
+    assert "a" not in queue
+    queue.add("a")
+    assert "a" in queue
+    await queue.get()
+    assert "a" in queue
+    queue.done("a")
+    queue.add_after("a", 5.0)
+    assert "a" not in queue

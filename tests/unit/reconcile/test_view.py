@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from coderun.model.coderun import CodeRun, CodeRunSpec, CodeRunStatus, PullRequestRef, RunPhase
 from coderun.model.meta import ObjectMeta
@@ -262,3 +263,22 @@ def test_plays_that_ended_without_success_are_found_by_their_pull_request() -> N
     view = seen(*(play(number, phase, pull=7) for number, phase in enumerate(phases, 1)), play(9, PlayPhase.FAILED, pull=8))
     assert view.ended_of_pull("/r", 7) == ["play-3", "play-4"]
     assert view.ended_of_pull("/other", 7) == []
+
+
+def test_plays_that_may_be_taken_up_again_are_those_with_a_pull_request_that_ended_lately() -> None:
+    def ended(task: int, phase: PlayPhase, day: int, *, pull: int | None = 7) -> Play:
+        one = play(task, phase, pull=pull)
+        return replace(one, status=replace(one.status, finished_at=START + timedelta(days=day)))
+
+    view = seen(
+        ended(1, PlayPhase.FAILED, 1),
+        ended(2, PlayPhase.ABORTED, 3),
+        ended(3, PlayPhase.SUCCEEDED, 3),
+        ended(4, PlayPhase.FAILED, 3, pull=None),
+        play(5, PlayPhase.FAILED, pull=7),
+        play(6, PlayPhase.RUNNING, pull=7),
+    )
+    assert [each.name for each in view.retried_since(START)] == ["play-1", "play-2"]
+    assert [each.name for each in view.retried_since(START + timedelta(days=2))] == ["play-2"]
+    view.see_play(play(2, PlayPhase.RUNNING, pull=7))
+    assert view.retried_since(START + timedelta(days=2)) == []

@@ -55,6 +55,7 @@ _EVENTS: Final = {
 }
 _CONCLUSIONS: Final = {CheckState.PASSED: "success", CheckState.FAILED: "failure"}
 _STATUSES: Final = {CheckState.PASSED: "success", CheckState.FAILED: "failure", CheckState.PENDING: "pending"}
+_GIVEN_UP: Final = ("cancelled", "error")  # as a check run and as a status: neither lets anything be merged
 _WORDLESS: Final = "(no words)"  # GitHub wants some for everything but an approval
 _NOT_FOUND: Final = frozenset({404})
 _NOT_MADE: Final = frozenset({403, 404, 422})
@@ -69,6 +70,7 @@ _MARKED_AT_ONCE: Final = 50
 _AT_ONCE: Final = 4
 _NEXT_SECOND: Final = 1.05
 _DESCRIPTION: Final = 140
+_COMPLETED: Final = "completed"
 _SUMMARY: Final = 65_000
 
 
@@ -443,31 +445,49 @@ class GitHubForge:
 
     # -- checks ------------------------------------------------------------------------------------------------------------
 
-    async def set_checks(self, head_sha: str, checks: Iterable[Check]) -> None:
-        """Record checks of a commit, one of the same name is replaced: check runs for an App, statuses for a person."""
+    async def set_checks(self, head_sha: str, checks: Iterable[Check], *, only_open: bool = False) -> None:
+        """Record checks of a commit, one of the same name is replaced: check runs for an App, statuses for a person.
+
+        With `only_open` only what is there and pending is replaced.
+        """
+        if self._login.lower().endswith("[bot]"):
+            await self._set_runs(head_sha, checks, only_open=only_open)
+        else:
+            await self._set_statuses(head_sha, checks, only_open=only_open)
+
+    async def _set_statuses(self, head_sha: str, checks: Iterable[Check], *, only_open: bool) -> None:
         sha = quote(head_sha, safe="")
-        if not self._login.lower().endswith("[bot]"):
-            for check in checks:
-                state = {"state": _STATUSES[check.state], "context": check.name}
-                description = one_line(check.summary, _DESCRIPTION)
-                await self._client.write(
-                    "POST", f"{self._path}/statuses/{sha}", {**state, "description": description}, repeatable=True
-                )
-            return
+        wanted = list(checks)
+        if only_open:
+            pages = self._client.pages(f"{self._path}/commits/{sha}/status", shapes.CombinedStatus)
+            pending = {each.context async for page in pages for each in page.statuses if each.state == "pending"}
+            wanted = [check for check in wanted if check.name in pending]
+        for check in wanted:
+            body = {
+                "state": _GIVEN_UP[1] if check.given_up else _STATUSES[check.state],
+                "context": check.name,
+                "description": one_line(check.title or check.summary, _DESCRIPTION),
+            }
+            await self._client.write("POST", f"{self._path}/statuses/{sha}", body, repeatable=True)
+
+    async def _set_runs(self, head_sha: str, checks: Iterable[Check], *, only_open: bool) -> None:
+        sha = quote(head_sha, safe="")
         pages = self._client.pages(f"{self._path}/commits/{sha}/check-runs", shapes.CheckRuns, {"filter": "latest"})
         runs = [run async for page in pages for run in page.check_runs]
         own = {run.name: run for run in runs if run.app is not None and same_login(run.app.slug, self._login)}
         for check in checks:
-            await self._set_run(head_sha, check, own.get(check.name))
+            there = own.get(check.name)
+            if not only_open or (there is not None and there.status != _COMPLETED):
+                await self._set_run(head_sha, check, there)
 
     async def _set_run(self, head_sha: str, check: Check, there: shapes.CheckRun | None) -> None:
-        conclusion = _CONCLUSIONS.get(check.state)
+        conclusion = _GIVEN_UP[0] if check.given_up else _CONCLUSIONS.get(check.state)
         body: dict[str, Any] = (
-            {"status": "in_progress"} if conclusion is None else {"conclusion": conclusion, "status": "completed"}
+            {"status": "in_progress"} if conclusion is None else {"conclusion": conclusion, "status": _COMPLETED}
         )
         summary = storable(check.summary[-_SUMMARY:])
-        body["output"] = {"title": check.name, "summary": summary}
-        if there is None or (there.status == "completed" and conclusion is None):
+        body["output"] = {"title": one_line(check.title, _DESCRIPTION) or check.name, "summary": summary}
+        if there is None or (there.status == _COMPLETED and conclusion is None):
             await self._client.write("POST", f"{self._path}/check-runs", {"name": check.name, "head_sha": head_sha, **body})
         elif there.conclusion != conclusion or (there.output.summary or "") != summary:
             await self._client.write("PATCH", f"{self._path}/check-runs/{there.id}", body)

@@ -376,14 +376,17 @@ class LocalForge:
         await self._reader.pin()
         self._on_change()
 
-    async def set_checks(self, head_sha: str, checks: Iterable[Check]) -> None:
-        """Record checks of a commit; one of the same name is replaced. Agents are refused: they would judge their own work."""
+    async def set_checks(self, head_sha: str, checks: Iterable[Check], *, only_open: bool = False) -> None:
+        """Record checks of a commit; one of the same name is replaced. Agents are refused: they would judge their own work.
+
+        With `only_open` only what is there and pending is replaced.
+        """
         self._refuse_agents("record checks")
         if not is_object_id(head_sha):
             raise RefusedError(f"{one_line(head_sha, 80)!r} is no full commit id; checks are recorded for one commit")
         calm = [_calm_check(check) for check in checks]
         with self._db.transaction():
-            changed = pulls.put_checks(self._db, head_sha, calm, login=self.login, at=self._now())
+            changed = pulls.put_checks(self._db, head_sha, calm, only_open=only_open, login=self.login, at=self._now())
         self._tell(changed=changed)
 
     def _now(self) -> int:

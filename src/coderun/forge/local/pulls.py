@@ -319,7 +319,12 @@ def put_check(db: Database, sha: str, check: Check, *, login: str, at: int) -> b
     return True
 
 
-def put_checks(db: Database, sha: str, checks: Iterable[Check], *, login: str, at: int) -> bool:
-    """Record several; whether any changed."""
-    changed = [put_check(db, sha, check, login=login, at=at) for check in checks]
+def put_checks(db: Database, sha: str, checks: Iterable[Check], *, only_open: bool = False, login: str, at: int) -> bool:
+    """Record several, with `only_open` in place of pending ones alone; whether any changed."""
+    wanted = list(checks)
+    if only_open:
+        rows = db.rows("SELECT name FROM check_run WHERE sha = ? AND state = ?", (sha, CheckState.PENDING.value))
+        pending = {row[0] for row in rows}
+        wanted = [check for check in wanted if check.name in pending]
+    changed = [put_check(db, sha, check, login=login, at=at) for check in wanted]
     return any(changed)
