@@ -118,6 +118,11 @@ class LocalSystem:
         )
 
     @property
+    def where(self) -> str:
+        """See `Workplace`: there is one place alone."""
+        return ""
+
+    @property
     def person(self) -> str:
         """Login of whoever acts here without a token."""
         return self.hosting.person

@@ -125,6 +125,11 @@ class ClusterSystem:
             return "somebody"
 
     @property
+    def where(self) -> str:
+        """See `Workplace`."""
+        return f" in namespace {self.namespace!r}"
+
+    @property
     def advice(self) -> str:
         """What to do where no controller runs."""
         return "the cluster's `coderun controller` carries on when it runs"

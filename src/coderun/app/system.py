@@ -43,6 +43,11 @@ class System(Protocol):
         ...
 
     @property
+    def where(self) -> str:
+        """Where is looked, as the end of a sentence (" in namespace 'team'"); "" where there is one place alone."""
+        ...
+
+    @property
     def advice(self) -> str:
         """What to do, for people, where no controller runs."""
         ...

@@ -49,7 +49,7 @@ def command(
             return [await find_play(system.store, name)] if name else await system.store.find(Play)
         return [await find_run(system.store, name)] if name else await system.store.find(CodeRun)
 
-    found, holder = with_system(repo, lambda system: _with_holder(system, work))
+    found, holder, where = with_system(repo, lambda system: _with_holder(system, work))
     if output in {Output.JSON, Output.YAML}:
         rows: list[dict[str, Any]] = [plain(each) for each in found]
         show(rows, output, columns=(), empty="", single=bool(name))
@@ -57,13 +57,13 @@ def command(
     columns = _PLAY_COLUMNS if what is What.PLAYS else _RUN_COLUMNS
     make = _play_row if what is What.PLAYS else _run_row
     rows = [{"name": each.name, **make(each)} for each in found]
-    show(rows, output, columns=columns, empty=f"no {what.value} yet; `coderun play --task N` starts one")
+    show(rows, output, columns=columns, empty=f"no {what.value} yet{where}; `coderun play --task N` starts one")
     if output is Output.TABLE and not holder and any(not _has_ended(each) for each in found):
         say("\nno controller is running, so this is how it was left: `coderun up` or `coderun play` carries on", err=True)
 
 
 async def _with_holder(system: "Workplace", work: Any) -> Any:
-    return await work(system), await system.controller()
+    return await work(system), await system.controller(), system.where
 
 
 def _has_ended(each: Any) -> bool:
@@ -103,7 +103,7 @@ def _run_row(run: Any) -> dict[str, Any]:
     condition = find_condition(run.status.conditions, READY)
     return {
         "name": run.name,
-        "agent": run.metadata.labels.get(LABEL_AGENT, "-"),
+        "agent": run.metadata.labels.get(LABEL_AGENT) or run.spec.github_app,
         "stage": run.spec.stage or "-",
         "phase": run.status.phase.value,
         "reason": condition.reason if condition is not None else "-",

@@ -42,6 +42,7 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["--help", "-h"]},
 )
 app.command("play", short_help="Play tasks from implementation to merge.")(play.command)
 app.command("run", short_help="Run one agent once, outside a play.")(run.command)

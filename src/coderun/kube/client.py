@@ -24,6 +24,7 @@ from yarl import URL
 from coderun.kube.errors import read_status, translate
 from coderun.kube.gate import Gate
 from coderun.model.errors import ClusterUnavailableError, ConfigError
+from coderun.model.text import listed
 
 _log = structlog.get_logger(__name__)
 REFRESH_SECONDS: Final = 60.0
@@ -272,6 +273,15 @@ class _GatedConnector(aiohttp.TCPConnector):
         return connection
 
 
+def _contexts(config: Any, path: str) -> frozenset[str]:
+    """Names of the contexts of a kubeconfig, none where it cannot be read."""
+    try:
+        contexts, _ = config.list_kube_config_contexts(config_file=path)
+        return frozenset(str(context["name"]) for context in contexts)
+    except Exception:  # noqa: BLE001 - the loader raises whatever its files make it stumble over
+        return frozenset()
+
+
 async def _configure(target: Target, environ: Mapping[str, str]) -> tuple[Any, str, Callable[[], Awaitable[None]] | None]:
     """Configuration, namespace, and how to read credentials again (None: they refresh themselves)."""
     from kubernetes.aio import config as untyped  # noqa: PLC0415 - loaded when a connection is opened
@@ -295,7 +305,16 @@ async def _configure(target: Target, environ: Mapping[str, str]) -> tuple[Any, s
         )
         context = loader.current_context
     except Exception as error:  # the loader raises whatever its files and plugins make it stumble over
+        known = _contexts(config, path)
+        if target.context and known and target.context not in known:
+            raise ConfigError(
+                f"the kubeconfig {path} has no context {target.context!r}; it has: {listed(sorted(known))}"
+            ) from error
         wanted = f"context {target.context!r} of " if target.context else ""
+        known = _contexts(config, path)
+        if target.context and known and target.context not in known:
+            named = listed(sorted(known), limit=20)
+            raise ConfigError(f"the kubeconfig {path} has no context {target.context!r}; it has: {named}") from error
         raise ConfigError(f"cannot use {wanted}the kubeconfig {path}: {error}") from error
 
     async def reload() -> None:

@@ -64,6 +64,11 @@ def canonical(text: str) -> str:
         return text
 
 
+def names_a_host(text: str) -> bool:
+    """Whether `text` says on which host the repository is; what is only owner/name does not."""
+    return any(pattern.fullmatch(text.strip()) for pattern in (_URL, _SCP, _CANONICAL))
+
+
 def parse_repository(text: str) -> RepositoryId:
     """The canonical id behind a slug (`owner/name`), an https, git or ssh URL, an scp-like address or an absolute path.
 

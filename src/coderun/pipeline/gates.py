@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from typing import Final
 
 import msgspec
 
@@ -46,6 +47,11 @@ class GateView(msgspec.Struct, frozen=True, kw_only=True):
     since: datetime | None = None
 
 
+THE_CHECKS: Final = "checks"
+NO_CHECKS: Final = "no checks"
+"""What passed a gate of checks, where nobody did: they did, or there are none."""
+
+
 def evaluate(gate: Gate, view: GateView) -> Holding:
     """Whether `gate` holds in `view`."""
     if gate.kind is GateKind.RUN:
@@ -80,7 +86,7 @@ def _checks(gate: Gate, view: GateView, pull: PullRequest) -> Holding:
     _ = gate
     state = pull.checks.state
     if state is CheckState.PASSED:
-        return Holding(holds=True, actor="checks")
+        return Holding(holds=True, actor=THE_CHECKS)
     if state is CheckState.FAILED:
         names = ", ".join(check.name for check in pull.checks.counted if check.state is CheckState.FAILED)
         return _no(f"checks failed on {short(pull.head_sha)}: {names}")
@@ -89,7 +95,7 @@ def _checks(gate: Gate, view: GateView, pull: PullRequest) -> Holding:
     since = pull.head_since or (pull.pushes[-1].at if pull.pushes else None) or view.since
     until = deadline(since, view.checks_grace, view.now)
     if until is None:
-        return Holding(holds=True, actor="no checks")
+        return Holding(holds=True, actor=NO_CHECKS)
     return Holding(
         holds=False, missing=f"no check of {short(pull.head_sha)} has reported yet", comes_by_itself=True, recheck_at=until
     )

@@ -90,10 +90,15 @@ def wait_people(draft: Draft, stage: Stage, unmet: Unmet, *, approved: bool) -> 
     elif all(holding.comes_by_itself for _, holding in unmet):
         draft.wait("gate", "GateOpen", missing, "happens by itself", target=stage.name)
     elif pull is not None and only_merge:
-        hint = f"merging #{pull.number}: `coderun pr merge {pull.number}` or `coderun approve {draft.play.name}`"
+        hint = f"merging #{pull.number}: {_merging(pull)} or `coderun approve {draft.play.name}`"
         draft.wait("person", "WaitingForPeople", missing, hint, target=stage.name)
     else:
         draft.wait("person", "WaitingForPeople", missing, f"`coderun approve {draft.play.name}`", target=stage.name)
+
+
+def _merging(pull: PullRequest) -> str:
+    """How a person merges it: where its page is, or by the command of a forge that has no pages."""
+    return f"by hand at {pull.url}" if pull.url.startswith(("https://", "http://")) else f"`coderun pr merge {pull.number}`"
 
 
 def _merge(draft: Draft, pull: PullRequest) -> None:
@@ -119,5 +124,5 @@ def _wait_checks(draft: Draft, pull: PullRequest, checks: Holding) -> None:
         draft.wait("gate", "ChecksNotPassed", checks.missing, "the checks passing")
         draft.recheck(checks.recheck_at)
         return
-    hint = f"a push that mends them, or `coderun pr merge {pull.number}` all the same"
+    hint = f"a push that mends them, or {_merging(pull)} all the same"
     draft.wait("person", "ChecksFailed", checks.missing, hint)

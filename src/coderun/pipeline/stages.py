@@ -13,7 +13,7 @@ from coderun.pipeline.clock import deadline
 from coderun.pipeline.definition import Stage
 from coderun.pipeline.draft import Draft, brief
 from coderun.pipeline.facts import RunFact
-from coderun.pipeline.gates import Holding, evaluate, short
+from coderun.pipeline.gates import NO_CHECKS, THE_CHECKS, Holding, evaluate, short
 from coderun.pipeline.people import Unmet, approver, wait_people
 from coderun.pipeline.runs import create_run
 
@@ -56,6 +56,11 @@ def _owes(draft: Draft, run: RunFact | None) -> bool:
     return bool(owed) and (run is None or run.phase is not RunPhase.SUCCEEDED or draft.head in {owed, ""})
 
 
+def _by_whom(gate: Gate, holding: Holding) -> str:
+    """Which gate holds and who passed it; checks pass by themselves."""
+    return holding.actor if holding.actor in {NO_CHECKS, THE_CHECKS} else f"{gate.name} by {holding.actor}"
+
+
 def _passed(draft: Draft, stage: Stage, judged: list[tuple[Gate, Holding]]) -> bool:
     """Record that the stage is done and enter the next one; False when it was the last, which ends the play."""
     head = draft.head
@@ -64,7 +69,7 @@ def _passed(draft: Draft, stage: Stage, judged: list[tuple[Gate, Holding]]) -> b
         for gate, holding in judged
     )
     draft.status = replace(draft.status, gates=(*draft.status.gates, *gates), resolved_head="")
-    what = "; ".join(f"{gate.name} by {holding.actor}" for gate, holding in judged if holding.actor) or "its gates hold"
+    what = "; ".join(_by_whom(gate, holding) for gate, holding in judged if holding.actor) or "its gates hold"
     draft.note("StagePassed", f"{stage.name} passed on {short(head)}: {what}" if head else f"{stage.name} passed: {what}")
     after = draft.at + 1
     if after < len(draft.facts.pipeline.stages):

@@ -110,7 +110,7 @@ def order_of(run: CodeRun, roster: Roster, settings: RunSettings, *, attempt: in
         task_id=spec.task_id,
         task=task,
         context=spec.context,
-        forge=settings.forge_of(spec.repository_url),
+        forge=settings.forge_of(spec.repository_url, wanted_by=run.name),
         base_branch=spec.base_branch,
         branch=task_branch(spec.task_id),
         pull_request=spec.pull_request,

@@ -3,8 +3,8 @@
 import msgspec
 from msgspec.structs import replace
 
-from coderun.model.errors import ConfigError
-from coderun.model.repository import parse_repository
+from coderun.model.errors import ConfigError, InvalidCodeRunError
+from coderun.model.repository import names_a_host, parse_repository
 from coderun.plan.order import GITHUB, ForgeRef, Limits
 from coderun.plan.templates import NO_TEMPLATES, TemplateSet
 
@@ -65,8 +65,12 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     tool_server: ToolServer = ToolServer()
     checks: tuple[CheckNote, ...] = ()
 
-    def forge_of(self, repository_url: str) -> ForgeRef:
-        """The forge of one repository: the local forge holds one alone, GitHub any that has an owner and a name."""
+    def forge_of(self, repository_url: str, *, wanted_by: str) -> ForgeRef:
+        """The forge of one repository: the local forge holds one alone, GitHub any that has an owner and a name.
+
+        Raises:
+            InvalidCodeRunError: CodeRun `wanted_by` names a repository on another host.
+        """
         if self.forge.kind != GITHUB:
             return self.forge
         try:
@@ -75,4 +79,9 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
             return self.forge
         if wanted.is_local or not self.forge.web:
             return self.forge
+        if names_a_host(repository_url) and wanted.host != (here := parse_repository(f"{self.forge.web}/owner/name").host):
+            raise InvalidCodeRunError(
+                f"CodeRun {wanted_by!r}: spec.repositoryUrl is on {wanted.host}, and this controller works with {here}; "
+                "name a repository there, or set forge.url"
+            )
         return replace(self.forge, repository=f"{self.forge.web}/{wanted.owner}/{wanted.name}.git")

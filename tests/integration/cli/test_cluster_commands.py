@@ -174,7 +174,9 @@ async def test_what_is_not_there_is_told_with_the_exit_code_of_every_command(she
     assert "there is no play '99'" in said.err
     nowhere = await shell.run("get", choose=("--context", "elsewhere"))
     assert nowhere.code == 2
-    assert "cannot use context 'elsewhere'" in nowhere.err
+    assert "has no context 'elsewhere'; it has: " in nowhere.err
+    empty = await shell.run("get", choose=("--namespace", "elsewhere"))
+    assert "no plays yet in namespace 'elsewhere'; " in empty.err + empty.out
 
 
 async def test_a_command_for_one_machine_says_so(shell: Shell) -> None:

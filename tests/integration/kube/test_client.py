@@ -38,7 +38,7 @@ async def test_the_context_names_server_namespace_and_credentials(tmp_path: Path
     ("target", "message"),
     [
         (Target(kubeconfig="/nowhere/config"), "there is no kubeconfig at /nowhere/config"),
-        (Target(kubeconfig="here", context="other"), "cannot use context 'other' of the kubeconfig"),
+        (Target(kubeconfig="here", context="other"), "has no context 'other'; it has: here"),
     ],
 )
 async def test_a_configuration_that_cannot_be_used_is_said(tmp_path: Path, target: Target, message: str) -> None:

@@ -50,6 +50,12 @@ def test_a_merge_is_a_persons_unless_it_was_allowed() -> None:
     assert decision.actions == ()
 
 
+def test_a_pull_request_that_has_a_page_is_merged_there() -> None:
+    waiting = decided(play_at("merge"), facts(replace(pull_request(), url="https://hub.example/a/b/pull/1"))).status.waiting
+    assert waiting is not None
+    assert waiting.would_move == "merging #1: by hand at https://hub.example/a/b/pull/1 or `coderun approve play-demo-7`"
+
+
 @pytest.mark.parametrize("spec", [AUTO, approved("merge"), approved("merge", iteration=0)], ids=["autoMerge", "approved", "0"])
 def test_an_allowed_merge_merges_exactly_this_head(spec: dict[str, object]) -> None:
     decision = decided(play_at("merge", spec=spec), facts(pull_request()))

@@ -79,7 +79,7 @@ def test_a_stage_at_work_is_waited_for(changes: dict[str, object], why: str, mes
     ("stage", "pull", "following", "what"),
     [
         ("implementation", pull_request(), "quality", "implementation passed on aaaa: pull-request by rex[bot]"),
-        ("quality", READY, "testing", "quality passed on aaaa: label ready-for-qa by cleo[bot]; checks by checks"),
+        ("quality", READY, "testing", "quality passed on aaaa: label ready-for-qa by cleo[bot]; checks"),
         (
             "testing",
             pull_request(reviews=(review(ReviewState.APPROVED),)),

@@ -3,6 +3,7 @@
 import pytest
 from tests.unit.plan.samples import EVERYBODY, MINIMAL, minimal_run
 
+from coderun.model.errors import InvalidCodeRunError
 from coderun.plan.order import ForgeRef
 from coderun.plan.plan import plan
 from coderun.plan.settings import RunSettings
@@ -23,10 +24,18 @@ def test_on_github_a_run_works_in_its_own_repository_and_not_in_that_of_the_docu
     assert (order.forge.kind, order.forge.location) == ("github", "https://ghes.example/api/v3")
 
 
+@pytest.mark.parametrize("url", ["https://github.com/acme/tea", "git@github.com:acme/tea.git", "github.com/acme/tea"])
+def test_a_repository_on_another_host_is_refused_and_never_looked_for_here(url: str) -> None:
+    with pytest.raises(InvalidCodeRunError) as refused:
+        plan(minimal_run("rex", repository_url=url), EVERYBODY, RunSettings(forge=HUB), attempt=1)
+    assert "spec.repositoryUrl is on github.com, and this controller works with ghes.example" in str(refused.value)
+    assert RunSettings(forge=HUB).forge_of("acme/tea", wanted_by="x").repository == "https://ghes.example/acme/tea.git"
+
+
 @pytest.mark.parametrize("url", ["/srv/shop", "what is this?"])
 def test_what_is_no_repository_on_github_stays_with_the_one_that_is_configured(url: str) -> None:
-    assert RunSettings(forge=HUB).forge_of(url) == HUB
+    assert RunSettings(forge=HUB).forge_of(url, wanted_by="x") == HUB
 
 
 def test_the_local_forge_holds_one_repository_whatever_a_run_calls_it() -> None:
-    assert MINIMAL.forge_of("acme/shop") == MINIMAL.forge
+    assert MINIMAL.forge_of("acme/shop", wanted_by="x") == MINIMAL.forge
