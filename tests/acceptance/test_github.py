@@ -286,6 +286,54 @@ async def test_a_controller_that_is_killed_during_a_run_leaves_it_going_and_its_
     assert up.is_running
 
 
+def tokens_of_runs(hub: GitHubWorld) -> list[str]:
+    """The tokens that runs were given, in order."""
+    given = (one for one in hub.tokens() if one["permissions"].get("statuses") and one["permissions"]["checks"] == "read")
+    return [one["token"] for one in given]
+
+
+@pytest.mark.slow
+@pytest.mark.lesson(14)
+async def test_the_tokens_that_a_killed_controller_gave_are_revoked_by_its_successor(hub: GitHubWorld) -> None:
+    def files() -> list[Path]:
+        return [path for path in hub.state.glob("runs/*/token") if path.is_file()]
+
+    hub.script({"implementation": [{"do": "hold", "until": "go"}, {"do": "commit"}, DONE]})
+    assert (await hub.coderun("play", "--task", "1", "--auto-merge", "--detach")).code == 0
+    await hub.until_ran("implementation")
+    [first] = tokens_of_runs(hub)
+    assert [path.read_text() for path in files()] == [first]
+    os.kill(await hub.controller_pid(), signal.SIGKILL)
+
+    up = hub.start("up")
+    await until(lambda: len(tokens_of_runs(hub)) == 2 and [path.read_text() for path in files()] != [first], "a fresh token")
+    assert first in hub.fake.world.tokens, "the run may be using it"
+    hub.release("go")
+    await hub.until_phase(PlayPhase.SUCCEEDED, within=360)
+
+    assert not set(tokens_of_runs(hub)) & set(hub.fake.world.tokens), "they were revoked"
+    assert files() == []
+    assert up.is_running
+    hub.assert_ran_once_each()
+
+
+@pytest.mark.slow
+async def test_the_token_of_a_run_that_ended_while_nobody_controlled_is_revoked_as_well(hub: GitHubWorld) -> None:
+    hub.script({"implementation": [{"do": "hold", "until": "go"}, {"do": "commit"}, DONE]})
+    assert (await hub.coderun("play", "--task", "1", "--auto-merge", "--detach")).code == 0
+    await hub.until_ran("implementation")
+    [first] = tokens_of_runs(hub)
+    os.kill(await hub.controller_pid(), signal.SIGKILL)
+    hub.release("go")
+    await until(lambda: list(hub.state.glob("runs/*/report.json")), "the end of the run", tell=hub.tell)
+
+    hub.start("up")
+    await hub.until_phase(PlayPhase.SUCCEEDED, within=360)
+
+    assert tokens_of_runs(hub)[0] == first
+    assert not set(tokens_of_runs(hub)) & set(hub.fake.world.tokens), "they were revoked"
+
+
 async def test_a_spent_limit_is_the_reason_in_why_and_ends_nothing(hub: GitHubWorld) -> None:
     hub.script({"implementation": [{"do": "hold", "until": "go"}, {"do": "commit"}, DONE]})
     play = hub.start("play", "--task", "1", "--auto-merge")

@@ -130,6 +130,22 @@ class RuntimeContract:
         await runtime.renew_token("coderun-9-api-x-1", "a-token")
         assert (await runtime.observe("coderun-9-api-x-1")).state is JobState.ABSENT
 
+    async def test_a_token_is_found_by_a_successor_and_taken_away_when_the_job_is_over(
+        self, runtime: Runtime, successor: Callable[[], Runtime]
+    ) -> None:
+        assert await runtime.token_of("coderun-9-api-x-1") == ""
+        await runtime.drop_token("coderun-9-api-x-1")
+        await runtime.prepare(plan())
+        await runtime.start(plan())
+        await ended(runtime, plan().job)
+        later = successor()
+        assert await later.token_of(plan().job) == plan().token != ""
+        for one in (later, later, runtime):
+            await one.drop_token(plan().job)
+        assert (await later.token_of(plan().job), await runtime.token_of(plan().job)) == ("", "")
+        await later.renew_token("coderun-9-api-x-1", "a-token")
+        assert (await later.observe(plan().job)).state is JobState.FINISHED
+
     async def test_a_failing_program_makes_a_failed_report_with_its_exit_code(self, runtime: Runtime) -> None:
         failing = plan(command=FAILS)
         await runtime.prepare(failing)

@@ -37,6 +37,14 @@ class LocalTokens:
             self._known[run.name] = await self._forge.issue_token(agent.login, run.name)
         return self._known[run.name]
 
+    def knows(self, run: str) -> bool:
+        """Always: the forge knows which tokens are a run's."""
+        _ = run
+        return True
+
+    def inherit(self, run: CodeRun, agent: Agent, token: str) -> None:
+        """Nothing to remember: see `knows`."""
+
     async def revoke(self, run: str) -> None:
         """End all tokens of a run."""
         self._known.pop(run, None)

@@ -187,6 +187,14 @@ class NotedRuntime:
     async def renew_token(self, job: str, token: str) -> None:
         """Nothing to note: that happens all the time."""
 
+    async def token_of(self, job: str) -> str:
+        """None: nothing is revoked here."""
+        _ = job
+        return ""
+
+    async def drop_token(self, job: str) -> None:
+        """Nothing to note: the job is over."""
+
     async def observe(self, job: str, *, owner: str = "") -> Observation:
         """See `Runtime`."""
         return await self._runtime.observe(job, owner=owner)
@@ -212,6 +220,13 @@ class _NoTokens:
     async def issue(self, run: CodeRun, agent: Agent) -> str:
         _ = run, agent
         return "not issued"
+
+    def knows(self, run: str) -> bool:
+        _ = run
+        return True
+
+    def inherit(self, run: CodeRun, agent: Agent, token: str) -> None:
+        _ = run, agent, token
 
     async def revoke(self, run: str) -> None:
         _ = run

@@ -192,6 +192,14 @@ def token_data(token: str) -> dict[str, str]:
     return {TOKEN_KEY: base64.b64encode(token.encode()).decode()}
 
 
+def token_in(data: dict[str, str]) -> str:
+    """The token in such data, "" where there is none that could be one."""
+    try:
+        return base64.b64decode(data.get(TOKEN_KEY, ""), validate=True).decode("ascii").strip()
+    except ValueError:
+        return ""
+
+
 def job(plan: RunPlan, settings: JobSettings, parcels: tuple[Parcel, ...], *, claim: str, stopped: str = "") -> Manifest:
     """The Job of one attempt: one pod, once.
 

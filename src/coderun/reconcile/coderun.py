@@ -1,9 +1,11 @@
 """The CodeRun reconciler: gather (workspace, job), decide, apply through the runtime, write the status once.
 
 Order of writes, for crashes: the attempt is in the status before its job exists; tokens and files are there before the start;
-the token is revoked before the end is recorded. Each pass over a running run sees to it that its token is good for a while.
+the token is revoked before the end is recorded. Each pass over a running run sees to it that its token is good for a while. A
+token that a controller which is gone has given lies with the job: it is read there before anything takes its place.
 """
 
+import contextlib
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -13,6 +15,7 @@ from msgspec.structs import replace
 
 from coderun.model.coderun import CodeRun, CodeRunStatus, RunPhase
 from coderun.model.errors import (
+    CoderunError,
     ForgeUnavailableError,
     InvalidCodeRunError,
     OwnershipConflictError,
@@ -48,6 +51,14 @@ class Tokens(Protocol):
         """
         ...
 
+    def knows(self, run: str) -> bool:
+        """Whether nothing has to be inherited for all tokens of a run to be ended."""
+        ...
+
+    def inherit(self, run: CodeRun, agent: Agent, token: str) -> None:
+        """Remember a token that a controller before this one gave the run: it is ended with the others."""
+        ...
+
     async def revoke(self, run: str) -> None:
         """End all tokens of a run."""
         ...
@@ -77,6 +88,7 @@ class CodeRunReconciler:
         self._settings = settings
         self._clock = clock
         self._planned: dict[str, tuple[str, int, RunPlan]] = {}
+        self._begun_here: set[str] = set()
 
     async def reconcile(self, name: str) -> Again:
         """One pass over the CodeRun of that name, and the next where that is due at once.
@@ -98,6 +110,7 @@ class CodeRunReconciler:
             return await self._vanished(name)
         if run.status.is_finished:
             self._view.forget_run(name)
+            self._begun_here.discard(name)
             return await self._expire(run)
         keep = timedelta(days=self._settings.keep_finished_days)
         try:
@@ -109,7 +122,7 @@ class CodeRunReconciler:
             status = replace(run.status, observed_generation=run.metadata.generation)
             reason = "InvalidSpec" if isinstance(error, InvalidCodeRunError) else "OwnershipConflict"
             decision = finish(status, RunPhase.FAILED, reason, str(error), keep=keep, now=self._clock())
-            await self._tokens.revoke(run.name)
+            await self._end_tokens(run)
             return await self._write(run, decision, workspace="")
         return await self._write(run, decision, workspace=workspace)
 
@@ -152,10 +165,31 @@ class CodeRunReconciler:
         elif decision.step is Step.STOP:
             await self._runtime.stop(run.status.job_name, reason=run.spec.cancel_requested)
         if decision.status.work_completed:
-            await self._tokens.revoke(run.name)
+            await self._end_tokens(run)
+
+    async def _end_tokens(self, run: CodeRun) -> None:
+        """Revoke the run's tokens, whoever gave them, and leave none lying about."""
+        await self._inherit(run)
+        await self._tokens.revoke(run.name)
+        if run.status.attempt > 0:
+            try:
+                await self._runtime.drop_token(run.status.job_name)
+            except CoderunError as error:
+                # It has been revoked: no reason to keep the run from its end.
+                _log.warning("token not taken away", coderun=run.name, error=str(error))
+
+    async def _inherit(self, run: CodeRun) -> None:
+        """Take over what a controller that is gone gave the run, where this one does not know: it would be lost."""
+        if run.status.attempt == 0 or run.name in self._begun_here or self._tokens.knows(run.name):
+            return
+        with contextlib.suppress(InvalidCodeRunError):  # no agent of the roster: nobody there whose token it could be
+            agent = self._agent_of(run)
+            if token := await self._runtime.token_of(run.status.job_name):
+                self._tokens.inherit(run, agent, token)
 
     async def _renew(self, run: CodeRun) -> str:
         """See to it that the token of a running run is good for a while; why it is not, "" where all is well."""
+        await self._inherit(run)
         try:
             token = await self._tokens.issue(run, self._agent_of(run))
         except RefusedError as error:
@@ -169,6 +203,7 @@ class CodeRunReconciler:
     async def _start(self, run: CodeRun, wanted: RunPlan) -> None:
         """Start the job. What keeps it from that stands in the status before it is raised."""
         try:
+            await self._inherit(run)
             ready = replace(wanted, token=await self._tokens.issue(run, self._agent_of(run)))
             await self._runtime.prepare(ready)
             await self._runtime.start(ready)
@@ -204,10 +239,13 @@ class CodeRunReconciler:
             # While this is written others are looked at: they must find workspace and slot taken already.
             self._view.see_run(changed, workspace)
         try:
-            return await self._store.update_status(changed)
+            written = await self._store.update_status(changed)
         except BaseException:
             self._view.see_run(run, workspace)
             raise
+        if status.attempt > run.status.attempt:
+            self._begun_here.add(run.name)
+        return written
 
     def _announce(self, before: CodeRun, after: CodeRun) -> None:
         """Tell what has become of it, where that is something new; that it is about to start is nobody's news."""
@@ -221,6 +259,7 @@ class CodeRunReconciler:
         """The CodeRun was deleted: what was made for it goes with it, and others may have waited for it."""
         brief = self._view.runs.get(name)
         self._view.forget_run(name)
+        self._begun_here.discard(name)
         if brief is not None and brief.begun:
             await self._tokens.revoke(name)
         return Again(runs=self._freed(brief))

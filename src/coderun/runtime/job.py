@@ -144,6 +144,7 @@ class JobRuntime:
         self._maker = Maker(api, namespace)
         self._claims = Claims(self._maker, settings, clock)
         self._tokens: dict[str, str] = {}
+        self._secrets: dict[str, str] = {}
         self._stopped_before: dict[str, str] = {}
         self._watched: dict[str, _Watched] = {}
         self._gone: dict[str, tuple[str, Observation]] = {}
@@ -190,15 +191,36 @@ class JobRuntime:
         """Write the token into the run's Secret where another one is in it; nothing happens where there is no Secret."""
         if self._tokens.get(job) == _digest(token):
             return
-        secret = await self._api.get(SECRETS, self._namespace, manifests.token_name(job), _TokenSecret)
-        if secret is not None and secret.metadata.labels.get(LABEL_JOB) == job:
+        secret = await self._secret_of(job)
+        if secret is not None:
             await self._write_token(job, token, secret)
 
+    async def token_of(self, job: str) -> str:
+        """What the run's Secret holds."""
+        secret = await self._secret_of(job)
+        return "" if secret is None else manifests.token_in(secret.data)
+
+    async def drop_token(self, job: str) -> None:
+        """Empty the run's Secret, which stays for as long as the Job does."""
+        uid = self._secrets.get(job)
+        if uid is None:
+            await self.renew_token(job, "")
+        else:
+            with contextlib.suppress(NotFoundError):
+                await self._fill(job, "", uid)
+
+    async def _secret_of(self, job: str) -> _TokenSecret | None:
+        secret = await self._api.get(SECRETS, self._namespace, manifests.token_name(job), _TokenSecret)
+        return secret if secret is not None and secret.metadata.labels.get(LABEL_JOB) == job else None
+
     async def _write_token(self, job: str, token: str, secret: _TokenSecret) -> None:
-        data = manifests.token_data(token)
-        if secret.data != data:
-            body = {"metadata": {"uid": secret.metadata.uid}, "data": data}
-            await self._api.patch(SECRETS, self._namespace, secret.metadata.name, body, Bare)
+        if secret.data != manifests.token_data(token):
+            await self._fill(job, token, secret.metadata.uid)
+        self._tokens[job], self._secrets[job] = _digest(token), secret.metadata.uid
+
+    async def _fill(self, job: str, token: str, uid: str) -> None:
+        body = {"metadata": {"uid": uid}, "data": manifests.token_data(token)}
+        await self._api.patch(SECRETS, self._namespace, manifests.token_name(job), body, Bare)
         self._tokens[job] = _digest(token)
 
     def _pack(self, plan: RunPlan) -> tuple[Parcel, ...]:
@@ -310,8 +332,8 @@ class JobRuntime:
             raise ClusterUnavailableError(f"job {job} could not be asked to stop: {error}") from error
 
     async def _stop_before_start(self, job: str, reason: str) -> None:
-        secret = await self._api.get(SECRETS, self._namespace, manifests.token_name(job), _TokenSecret)
-        if secret is None or secret.metadata.labels.get(LABEL_JOB) != job or STOP_REASON in secret.metadata.annotations:
+        secret = await self._secret_of(job)
+        if secret is None or STOP_REASON in secret.metadata.annotations:
             return
         body = {"metadata": {"uid": secret.metadata.uid, "annotations": {STOP_REASON: reason}}}
         await self._api.patch(SECRETS, self._namespace, secret.metadata.name, body, Bare)
@@ -342,7 +364,7 @@ class JobRuntime:
                 await self._api.delete(resource, self._namespace, name, uid=held.metadata.uid)
 
     def _forget(self, job: str) -> None:
-        for memory in (self._watched, self._tokens, self._stopped_before):
+        for memory in (self._watched, self._tokens, self._secrets, self._stopped_before):
             memory.pop(job, None)
 
     # Following

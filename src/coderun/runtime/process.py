@@ -108,6 +108,24 @@ class ProcessRuntime:
         except (OSError, UnicodeDecodeError) as error:
             raise UnavailableError(f"cannot renew the token of run {job} in {run.path}: {error}") from error
 
+    async def token_of(self, job: str) -> str:
+        """What the token's file in the run folder holds; an agent may have made anything of it, which is no token then."""
+        run = self._state.run(job)
+        try:
+            return run.token.read_text(encoding="ascii").strip() if run.token.is_file() else ""
+        except UnicodeDecodeError:
+            return ""
+        except OSError as error:
+            raise UnavailableError(f"cannot read the token of run {job} in {run.path}: {error}") from error
+
+    async def drop_token(self, job: str) -> None:
+        """Remove the token's file from the run folder. Raises `UnavailableError` where the disk does not let it."""
+        run = self._state.run(job)
+        try:
+            run.token.unlink(missing_ok=True)
+        except OSError as error:
+            raise UnavailableError(f"cannot remove the token of run {job} in {run.path}: {error}") from error
+
     async def start(self, plan: RunPlan) -> None:
         """Start the job's supervisor, unless one was ever started that came to its work; which one does, its lock decides.
 

@@ -60,6 +60,14 @@ class Runtime(Protocol):
         """
         ...
 
+    async def token_of(self, job: str) -> str:
+        """The token that lies with a job, "" where none does. Raises `UnavailableError`."""
+        ...
+
+    async def drop_token(self, job: str) -> None:
+        """Take away the token that lies with a job that is over; nothing happens where none does. Raises `UnavailableError`."""
+        ...
+
     async def observe(self, job: str, *, owner: str = "") -> Observation:
         """Look at a job. With `owner` (a CodeRun's uid), one that belonged to another CodeRun of the same name is ABSENT."""
         ...

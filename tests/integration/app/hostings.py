@@ -29,9 +29,16 @@ class MadeUpTokens:
     def __init__(self) -> None:
         self.given: dict[str, str] = {}
         self.revoked: list[str] = []
+        self.inherited: dict[str, str] = {}
 
     async def issue(self, run: CodeRun, agent: Agent) -> str:
         return self.given.setdefault(run.name, f"token-of-{agent.name}-for-{run.name}")
+
+    def knows(self, run: str) -> bool:
+        return run in self.given
+
+    def inherit(self, run: CodeRun, agent: Agent, token: str) -> None:
+        self.inherited[run.name] = token
 
     async def revoke(self, run: str) -> None:
         self.revoked.append(run)

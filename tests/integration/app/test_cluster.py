@@ -19,6 +19,7 @@ from coderun.app.configuration import Configuration, read_cluster_configuration
 from coderun.app.local import now
 from coderun.app.metrics import Metrics
 from coderun.app.rehearsal import rehearse
+from coderun.kube import manifests
 from coderun.kube.informer import Timings
 from coderun.kube.lease import LeaseTimings
 from coderun.model.deliveries import Hint
@@ -164,6 +165,11 @@ def ended_pod(report: dict[str, Any], code: int = 0) -> dict[str, Any]:
     }
 
 
+def token_in(secret: dict[str, Any] | None) -> str:
+    assert secret is not None
+    return manifests.token_in(secret["data"])
+
+
 async def started(server: FakeApiServer, name: str = "run-1", *, namespace: str = "default") -> str:
     await until(lambda: server.objects.get(JOBS, namespace, status(server, name, namespace=namespace).get("jobName", "-")))
     return str(status(server, name, namespace=namespace)["jobName"])
@@ -221,6 +227,15 @@ async def test_another_replica_takes_over_and_the_run_goes_on(server: FakeApiSer
     await until(lambda: status(server).get("phase") == "Running")
     assert len(server.objects.all(JOBS, "default")) == 1
     assert status(server)["attempt"] == 1
+    # What the first one gave lies with the run: the second knows it now, and leaves none there at the end.
+    token = f"{job}-token"
+    assert two.hostings.tokens.inherited == {"run-1": "token-of-rex-for-run-1"}
+    assert token_in(server.objects.get("secrets", "default", token)) == "token-of-rex-for-run-1"
+    report = {"phase": "Succeeded", "outcome": {"exitCode": 0, "terminalReason": "Completed", "summary": "done"}}
+    server.objects.set_status("pods", "default", f"{job}-pod", ended_pod(report))
+    await until(lambda: status(server).get("workCompleted"))
+    assert two.hostings.tokens.revoked == ["run-1"]
+    assert token_in(server.objects.get("secrets", "default", token)) == ""
 
 
 @pytest.mark.lesson(29, 31)

@@ -105,6 +105,37 @@ async def test_a_token_is_given_though_github_cannot_be_asked_whether_it_holds(p
 
 
 @pytest.mark.lesson(14)
+async def test_a_token_that_another_process_gave_is_ended_with_the_run_and_not_before(place: Place) -> None:
+    tokens = broker(place)
+    assert not tokens.knows("run-1")
+    for left in ("two lines\n", "", "gh\u00f6", "ghs_left"):
+        tokens.inherit(run(), REX, left)
+        assert tokens.knows("run-1") is (left == "ghs_left")
+    assert await tokens.issue(run(), REX) == "ghs_1"
+    assert REVOKE not in place.hub.lines
+    await tokens.revoke("run-1")
+    shown = [asked.headers["authorization"] for asked in place.hub.asked if asked.line == REVOKE]
+    assert shown == ["Bearer ghs_left", "Bearer ghs_1"]
+    assert not tokens.knows("run-1")
+
+
+async def test_a_persons_token_is_not_ended_whoever_gave_it_and_an_ended_one_is_no_trouble(place: Place) -> None:
+    tokens = broker(place, {}, PersonAccount(place.client, "ghp_ada", source="$GH_TOKEN"))
+    tokens.inherit(run(), REX, "ghp_ada")
+    await tokens.revoke("run-1")
+    assert REVOKE not in place.hub.lines
+    nobody = broker(place, {})
+    nobody.inherit(run(), REX, "ghs_left")
+    assert not nobody.knows("run-1")
+    ended = broker(place)
+    for status in (401, 403, 404):
+        place.hub.on(REVOKE, Reply({"message": "no"}, status))
+        ended.inherit(run(), REX, "ghs_left")
+        await ended.revoke("run-1")
+    assert await app(place).take_over("ghs_left").text() == "ghs_left"
+
+
+@pytest.mark.lesson(14)
 async def test_the_end_of_a_run_ends_its_token_and_waits_for_nobody(place: Place) -> None:
     tokens = broker(place)
     await tokens.issue(run(), REX)

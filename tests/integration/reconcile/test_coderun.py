@@ -30,6 +30,11 @@ class NoTokens:
     async def issue(self, run: CodeRun, agent: Agent) -> str:
         raise AssertionError(f"a token was asked for by {agent.login} for {run.name}")
 
+    def knows(self, run: str) -> bool:
+        return True
+
+    def inherit(self, run: CodeRun, agent: Agent, token: str) -> None: ...
+
     async def revoke(self, run: str) -> None: ...
 
 
@@ -59,6 +64,11 @@ class TokenForAll:
 
     async def issue(self, run: CodeRun, agent: Agent) -> str:
         return f"token of {run.name} for {agent.name}"
+
+    def knows(self, run: str) -> bool:
+        return True
+
+    def inherit(self, run: CodeRun, agent: Agent, token: str) -> None: ...
 
     async def revoke(self, run: str) -> None: ...
 

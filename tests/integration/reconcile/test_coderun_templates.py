@@ -41,6 +41,12 @@ class Jobs:
     async def renew_token(self, job: str, token: str) -> None:
         assert (self.state, token) == (JobState.RUNNING, "token"), job
 
+    async def token_of(self, job: str) -> str:
+        raise AssertionError
+
+    async def drop_token(self, job: str) -> None:
+        assert job
+
     async def observe(self, job: str, *, owner: str = "") -> Observation:
         return Observation(state=self.state)
 
@@ -68,6 +74,11 @@ class Tokens:
         assert agent.name
         self.valid.add(run.name)
         return "token"
+
+    def knows(self, run: str) -> bool:
+        return True
+
+    def inherit(self, run: CodeRun, agent: Agent, token: str) -> None: ...
 
     async def revoke(self, run: str) -> None:
         self.valid.discard(run)

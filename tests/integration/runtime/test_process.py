@@ -235,6 +235,21 @@ async def test_a_job_prepared_again_has_what_came_last_until_it_is_started(runti
     assert folder.token.read_text("utf-8") == "second"
 
 
+async def test_what_an_agent_made_of_its_token_is_no_token(runtime: ProcessRuntime, state: StateFolder) -> None:
+    await runtime.prepare(plan())
+    token = state.run(JOB).token
+    token.write_bytes(b"\xff\xfe")
+    assert await runtime.token_of(JOB) == ""
+    token.unlink()
+    os.mkfifo(token)
+    assert await runtime.token_of(JOB) == ""
+    token.unlink()
+    token.mkdir()
+    assert await runtime.token_of(JOB) == ""
+    with pytest.raises(UnavailableError, match="cannot remove the token of run"):
+        await runtime.drop_token(JOB)
+
+
 @pytest.mark.parametrize("name", ["../token", "/etc/passwd", "", "a/../../b", "a\0b"])
 async def test_a_file_of_a_plan_cannot_lie_elsewhere(runtime: ProcessRuntime, name: str) -> None:
     with pytest.raises(InvalidCodeRunError, match="must lie below the run's folder"):

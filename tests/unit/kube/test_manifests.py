@@ -254,3 +254,10 @@ def test_the_settings_are_those_of_the_configuration() -> None:
         access_mode="ReadWriteOncePod",
         adopt_legacy=True,
     )
+
+
+def test_a_token_is_read_as_it_was_written_and_nonsense_is_none() -> None:
+    assert manifests.token_in(manifests.token_data("ghs_1")) == "ghs_1"
+    assert manifests.token_in(manifests.token_data("")) == ""
+    for nonsense in ({}, {"token": "not base 64!"}, {"token": "/w=="}, {"other": "Z2hz"}):
+        assert manifests.token_in(nonsense) == ""

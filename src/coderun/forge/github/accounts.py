@@ -13,7 +13,14 @@ from urllib.parse import quote
 import msgspec
 import structlog
 
-from coderun.forge.github.auth import AppCredential, AppInstallations, AppKey, PersonalToken, RepositoryToken
+from coderun.forge.github.auth import (
+    AppCredential,
+    AppInstallations,
+    AppKey,
+    PersonalToken,
+    RepositoryToken,
+    end_token,
+)
 from coderun.forge.github.client import Client, prove
 from coderun.forge.github.shapes import Person
 from coderun.model.errors import ForgeUnavailableError, RefusedError
@@ -61,6 +68,10 @@ class Account(Protocol):
 
     def lease(self, repository: RepositoryId, permissions: Mapping[str, str]) -> Lease:
         """A token for somebody else, for one repository with these permissions alone."""
+        ...
+
+    def take_over(self, token: str) -> Lease:
+        """A token that another process has asked for as this account; it can only be ended, as far as it is to be."""
         ...
 
     def forget(self) -> None:
@@ -118,6 +129,10 @@ class AppAccount:
         """See `Account`."""
         return AppLease(self._client, self._token(repository, permissions), clock=self._clock)
 
+    def take_over(self, token: str) -> "InheritedLease":
+        """See `Account`."""
+        return InheritedLease(self._client, token)
+
     def forget(self) -> None:
         """See `Account`."""
         self._installations.forget()
@@ -155,6 +170,22 @@ class AppLease:
         await self._token.revoke()
 
 
+class InheritedLease:
+    """A token of which nobody knows when it ends."""
+
+    def __init__(self, client: Client, token: str) -> None:
+        self._client = client
+        self._token = token
+
+    async def text(self) -> str:
+        """See `Lease`; it may end at any time."""
+        return self._token
+
+    async def end(self) -> None:
+        """See `Lease`; nothing happens where it has ended."""
+        await end_token(self._client, self._token)
+
+
 class PersonAccount:
     """A person, with the one token that they gave. Nothing is narrowed, renewed or revoked: it is theirs."""
 
@@ -182,6 +213,10 @@ class PersonAccount:
         """See `Account`."""
         _ = repository, permissions
         return PersonLease(self._token)
+
+    def take_over(self, token: str) -> "PersonLease":
+        """See `Account`."""
+        return PersonLease(token)
 
     def forget(self) -> None:
         """See `Account`; a person has no installations."""

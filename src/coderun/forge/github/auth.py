@@ -323,14 +323,22 @@ class RepositoryToken:
                 self._live.pop()
 
     async def _revoke(self, token: Token) -> None:
-        if token.expires_at <= self._clock():
-            return
-        try:
-            await self._client.acting_as(PersonalToken(token.text, name=self.identity)).write(
-                "DELETE", "/installation/token", quiet=frozenset({401, 404})
-            )
-        except (NotFoundError, GitHubRefusedError):
-            return  # it is gone already
+        if token.expires_at > self._clock():
+            await end_token(self._client, token.text)
+
+
+async def end_token(client: Client, token: str) -> None:
+    """End a token of an installation, with which it says so itself; nothing happens where it has ended, or is a person's.
+
+    Raises:
+        ForgeUnavailableError: GitHub could not be told.
+    """
+    try:
+        await client.acting_as(PersonalToken(token, name=client.identity)).write(
+            "DELETE", "/installation/token", quiet=frozenset({401, 403, 404})
+        )
+    except (NotFoundError, GitHubRefusedError):
+        return
 
 
 async def person_login(client: Client) -> str:

@@ -1,10 +1,13 @@
 """The token broker: a token for each run, for its one repository, with the least that its stage needs, and only while it runs.
 
 Called by the CodeRun reconciler (`reconcile.coderun.Tokens`) in every pass over a running run. It keeps what it has given in
-memory: a token of a controller that died is replaced by its successor's, and ends by itself within the hour.
+memory, and nowhere else: a token of a controller that died is replaced by its successor's, which reads it where the run has it
+and revokes it with its own.
 """
 
+import re
 from collections.abc import Mapping
+from typing import Final
 
 import structlog
 
@@ -15,6 +18,7 @@ from coderun.model.errors import ConfigError, ForgeUnavailableError, RefusedErro
 from coderun.model.repository import RepositoryId, parse_repository
 from coderun.model.roster import Agent
 
+_TOKEN: Final = re.compile(r"[!-~]{1,1000}")
 _log = structlog.get_logger(__name__)
 
 
@@ -50,6 +54,7 @@ class Broker:
     def __init__(self, accounts: Accounts) -> None:
         self._accounts = accounts
         self._leases: dict[str, Lease] = {}
+        self._inherited: dict[str, Lease] = {}
         self._owed: list[Lease] = []
 
     async def issue(self, run: CodeRun, agent: Agent) -> str:
@@ -65,10 +70,23 @@ class Broker:
             self._leases[run.name] = account.lease(repository_of(run.spec.repository_url), run_permissions(gates, agent))
         return await self._leases[run.name].text()
 
+    def knows(self, run: str) -> bool:
+        """Whether this process has given the run a token, or has inherited one."""
+        return run in self._leases or run in self._inherited
+
+    def inherit(self, run: CodeRun, agent: Agent, token: str) -> None:
+        """Remember a token that another process gave the run. It is not ended before the run, whose programs may be using it.
+
+        It was where the run could write: what is none is passed over, and what is ended is what the run itself could end.
+        """
+        account = self._accounts.find(agent.name)
+        if account is not None and _TOKEN.fullmatch(token):
+            self._inherited[run.name] = account.take_over(token)
+
     async def revoke(self, run: str) -> None:
-        """End a run's token. Where GitHub cannot be told now that is made up for later: no run waits for it."""
-        lease = self._leases.pop(run, None)
-        owed, self._owed = [*self._owed, *filter(None, [lease])], []
+        """End a run's tokens. Where GitHub cannot be told now that is made up for later: no run waits for it."""
+        leases = (self._inherited.pop(run, None), self._leases.pop(run, None))
+        owed, self._owed = [*self._owed, *filter(None, leases)], []
         for one in owed:
             try:
                 await one.end()
