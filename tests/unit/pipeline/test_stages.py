@@ -1,5 +1,3 @@
-from datetime import datetime, timedelta
-
 import pytest
 from msgspec.structs import replace
 from tests.unit.pipeline.samples import (
@@ -13,6 +11,7 @@ from tests.unit.pipeline.samples import (
     RED,
     REVIEW,
     RUNNING,
+    after,
     decided,
     facts,
     label,
@@ -32,10 +31,6 @@ from coderun.pipeline.facts import Rules
 
 FAILED, SUCCEEDED, CANCELLED = RunPhase.FAILED, RunPhase.SUCCEEDED, RunPhase.CANCELLED
 READY = pull_request(labels=(label(),))
-
-
-def after(seconds: float) -> datetime:
-    return NOW + timedelta(seconds=seconds)
 
 
 def attempt_of(decision: Decision) -> int:
