@@ -2,6 +2,7 @@
 
 import signal
 
+import pytest
 from tests.acceptance.kit import Place, is_alive, task, until, until_found
 
 from coderun.model.coderun import RunPhase
@@ -63,13 +64,14 @@ async def test_a_detached_play_goes_on_in_a_controller_of_its_own(place: Place) 
     assert is_alive(await place.controller_pid())
 
 
-async def test_ctrl_c_leaves_the_agent_at_work_and_the_same_command_picks_it_up(place: Place) -> None:
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+async def test_ctrl_c_leaves_the_agent_at_work_and_the_same_command_picks_it_up(place: Place, sign: signal.Signals) -> None:
     place.script({"implementation": HOLD_AND_WORK})
     first = place.start("play", "--task", "1", "--plain")
     agent = await place.until_ran("implementation")
     await place.until_play(lambda play: play.status.runs and play.status.runs[-1].phase == "Running", "its run running")
 
-    first.send(signal.SIGINT)
+    first.send(sign)
 
     assert await first.ended() == 130, first.said
     assert "stopped watching; agents at work go on." in first.said

@@ -39,20 +39,55 @@ def command(output: OutputOption = Output.TABLE, repo: RepoOption = "") -> None:
 
 
 def print_findings(findings: "list[Finding]") -> None:
-    """A table for people."""
+    """A table for people, with what it comes to as its last line. Links are never broken, so that they can be copied."""
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
     colours = {"ok": "green", "warning": "yellow", "error": "bold red"}
-    table = Table(box=None, pad_edge=False)
-    for title in ("CHECK", "STATE", "FOUND"):
-        table.add_column(title, overflow="fold")
+    console = Console(highlight=False)
+    names = max([len("CHECK"), *(len(finding.name) for finding in findings)])
+    states = max(map(len, colours))
+    left = names + states + 4
+    room = max(console.width - left, 30) if console.is_terminal else 0
+    console.print(Text(f"{'CHECK':{names}}  {'STATE':{states}}  FOUND"), soft_wrap=True)
     for finding in findings:
-        found = Text(finding.found)
-        if finding.advice:
-            found.append(f"\n→ {finding.advice}", style="bold")
+        first, *rest = _folded(finding.found, room)
+        head = Text(f"{finding.name:{names}}  ")
+        head.append(f"{finding.state.value:{states}}", style=colours[finding.state.value])
+        console.print(head.append(f"  {first}"), soft_wrap=True)
+        for line in rest:
+            console.print(Text(" " * left + line), soft_wrap=True)
+        for line in _folded(f"→ {finding.advice}", room) if finding.advice else ():
+            console.print(Text(" " * left).append(line, style="bold"), soft_wrap=True)
         if finding.link:
-            found.append(f"\n  {finding.link}")
-        table.add_row(Text(finding.name), Text(finding.state.value, style=colours[finding.state.value]), found)
-    Console(highlight=False).print(table)
+            # At the beginning of a line, where a terminal that must break it can still give it back whole.
+            console.print(Text(finding.link, style="underline"), soft_wrap=True)
+    console.print(Text(f"\n{summary(findings)}", style="bold"), soft_wrap=True)
+
+
+def _folded(text: str, room: int) -> list[str]:
+    """`text` in lines of at most `room` characters, 0 for no limit; words stay whole."""
+    import textwrap
+
+    lines = text.splitlines() or [""]
+    if not room:
+        return lines
+    return [
+        part for line in lines for part in textwrap.wrap(line, room, break_long_words=False, break_on_hyphens=False) or [""]
+    ]
+
+
+def summary(findings: "list[Finding]") -> str:
+    """What it all comes to, in a sentence."""
+    from coderun.app.doctor import State
+    from coderun.model.text import listed
+
+    errors, warnings = ([one.name for one in findings if one.state is state] for state in (State.ERROR, State.WARNING))
+    told = f"; {_counted(len(warnings), 'warning')}: {listed(warnings)}" if warnings else ""
+    if errors:
+        return f"{_counted(len(errors), 'problem')} to mend: {listed(errors)}{told}"
+    return f"nothing stands in the way of a play{told}"
+
+
+def _counted(number: int, word: str) -> str:
+    return f"{number} {word}{'s' if number > 1 else ''}"

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 RECENT = 8
 NARROW = 80
 WIDE = 150
+PATIENCE = 5.0
+"""Seconds after which a wait is told where nothing is redrawn."""
+
 _TIME = "time"
 _MARKS = {"done": "●", "now": "◐", "person": "◆", "open": "○", "failed": "✗"}
 _STYLES = {"done": "green", "now": "yellow", "person": "magenta", "open": "dim", "failed": "red"}
@@ -39,7 +42,7 @@ class LiveView(Protocol):
 
 
 class LineView:
-    """A line per decision, and per wait that only time ends: for pipes, logs and CI.
+    """A line per decision, and per wait that goes on without one: for pipes, logs and CI.
 
     Each is printed once; of older plays, only what comes after `since`.
 
@@ -49,7 +52,7 @@ class LineView:
     def __init__(self, since: datetime) -> None:
         self._since = since
         self._said: dict[str, tuple[HistoryEntry, ...]] = {}
-        self._pauses: dict[str, Waiting] = {}
+        self._waits: dict[str, tuple[str, str]] = {}
 
     def update(self, plays: Sequence[Play], now: datetime) -> None:
         """Print what was decided since the last call."""
@@ -61,18 +64,33 @@ class LineView:
                 fresh = tuple(entry for entry in history if entry.at >= self._since)
                 if history and not fresh:
                     say(f"{clock_text(now)}  task {play.spec.task_id}  {_standing(play)}")
+                    self._waits[play.name] = _gist(play)
             self._said[play.name] = history
             for entry in fresh:
                 say(f"{clock_text(entry.at)}  task {play.spec.task_id}  {_told(entry)}")
-            self._tell_pause(play, now)
+            self._tell_wait(play, now)
 
-    def _tell_pause(self, play: Play, now: datetime) -> None:
+    def _tell_wait(self, play: Play, now: datetime) -> None:
         waiting = play.status.waiting
-        if waiting is None or waiting.kind != _TIME or self._pauses.get(play.name) == waiting:
+        if waiting is None or not _is_worth_a_line(waiting, now):
             return
-        self._pauses[play.name] = waiting
+        if self._waits.get(play.name) == _gist(play):
+            return
+        self._waits[play.name] = _gist(play)
         told = f"{safe(waiting.reason)}: {safe(waiting.message)}; {safe(waiting.would_move)}"
         say(f"{clock_text(now)}  task {play.spec.task_id}  {told}")
+
+
+def _gist(play: Play) -> tuple[str, str]:
+    waiting = play.status.waiting
+    return (waiting.reason, waiting.message) if waiting is not None else ("", "")
+
+
+def _is_worth_a_line(waiting: Waiting, now: datetime) -> bool:
+    """Not what a decision has told already (an agent works, a person is asked), and not what passes in a moment."""
+    if waiting.kind == "person" or waiting.reason == "RunRunning":
+        return False
+    return waiting.kind == _TIME or (waiting.since is not None and (now - waiting.since).total_seconds() >= PATIENCE)
 
 
 def unseen(seen: Sequence[HistoryEntry], history: Sequence[HistoryEntry]) -> tuple[HistoryEntry, ...]:

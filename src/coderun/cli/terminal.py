@@ -4,8 +4,11 @@ Decides nothing and knows no command. What a person sees goes through `say`, tex
 """
 
 import asyncio
+import contextlib
+import signal
 import sys
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -14,6 +17,7 @@ import typer
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from types import FrameType
 
     from coderun.app.local import LocalSystem
     from coderun.app.remote import Choice
@@ -92,7 +96,8 @@ def duration(seconds: float) -> str:
 def run_async(work: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine to its end.
 
-    Ctrl-C goes to the programs we are waiting for too; what they then fail with is not reported in its place.
+    Ctrl-C goes to the programs we are waiting for too; what they then fail with is not reported in its place. SIGTERM is taken
+    as Ctrl-C is: what is open is closed in order, and the command says how it goes on.
     """
 
     async def body() -> T:
@@ -104,7 +109,27 @@ def run_async(work: Coroutine[Any, Any, T]) -> T:
                 raise asyncio.CancelledError from error
             raise
 
-    return asyncio.run(body())
+    with _ended_as_by_ctrl_c():
+        return asyncio.run(body())
+
+
+@contextlib.contextmanager
+def _ended_as_by_ctrl_c() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+
+    def interrupt(_: int, frame: "FrameType | None") -> None:
+        ctrl_c = signal.getsignal(signal.SIGINT)
+        if not callable(ctrl_c):  # started in the background of a script, where Ctrl-C is ignored
+            raise KeyboardInterrupt
+        ctrl_c(signal.SIGINT, frame)
+
+    signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def exit_code(error: Exception) -> Exit:

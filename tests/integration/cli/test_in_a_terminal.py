@@ -5,7 +5,6 @@ import os
 import pty
 import re
 import select
-import signal
 import struct
 import subprocess
 import sys
@@ -186,7 +185,8 @@ def test_a_second_up_says_who_is_the_controller(place: Place, terminals: list[Te
     stopping = coderun(place, terminals, "up", "--stop")
     assert stopping.ended() == 0
     assert f"the controller (pid {first.process.pid}, coderun up, since " in stopping.text
-    assert first.ended() == -signal.SIGTERM
+    assert first.ended() == 130
+    assert "stopped; agents at work go on, and `coderun up` finds them again" in first.text
     again = coderun(place, terminals, "up", "--stop")
     assert again.ended() == 0
     assert "no controller is running" in again.text

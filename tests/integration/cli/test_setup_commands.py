@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -9,7 +10,9 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
+from coderun.app.doctor import Finding, State
 from coderun.cli import doctor, init
+from coderun.cli.doctor import print_findings
 from coderun.model.errors import ConfigError
 from coderun.model.yaml import load
 
@@ -55,6 +58,29 @@ def test_doctor_speaks_to_people_and_to_programs(repository: Path) -> None:
     assert type_("doctor", "-C", str(repository), "-o", "name").stdout.split("\n")[:2] == ["python", "git"]
     wrong = int(any(row["state"] == "error" for row in checks))
     assert [result.exit_code for result in (table, as_json, as_yaml)] == [wrong] * 3
+
+
+def test_findings_keep_links_and_long_words_whole_and_end_with_what_they_come_to(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = f"https://hub.example/organizations/{'o' * 60}/settings/apps/acme-rex/permissions"
+    bad = Finding(name="rex: App", state=State.ERROR, found=f"lacks {'much ' * 30}", advice="set " * 40, link=link)
+    fine = Finding(name="git", state=State.OK, found=f"at /{'x' * 70}/git")
+    odd = Finding(name="webhook", state=State.WARNING, found="none")
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    print_findings([bad, fine, odd])
+    lines = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in capsys.readouterr().out.splitlines()]
+    assert link in lines
+    assert f"{' ' * 19}/{'x' * 70}/git" in lines
+    assert max(len(line) for line in lines if "/" not in line) <= 80
+    assert lines[-1] == "1 problem to mend: rex: App; 1 warning: webhook"
+    monkeypatch.delenv("FORCE_COLOR")
+    print_findings([fine, odd])
+    assert capsys.readouterr().out.splitlines()[-1] == "nothing stands in the way of a play; 1 warning: webhook"
+    print_findings([bad])
+    plain = capsys.readouterr().out.splitlines()
+    assert [len(line) > 80 for line in plain[1:3]] == [True, True], "a program reads a finding on one line"
 
 
 def test_doctor_fails_where_something_stands_in_the_way(tmp_path: Path) -> None:

@@ -30,7 +30,8 @@ SIZES = [(40, 24), (79, 24), (80, 24), (100, 30), (250, 50), (100, 6), (40, 4)]
 def play(number: int, phase: PlayPhase = PlayPhase.RUNNING, *, title: str = "", history: int = 0) -> Play:
     is_open = not phase.is_finished
     waiting = Waiting(
-        kind="gate",
+        kind="run",
+        reason="RunRunning",
         since=NOW - timedelta(seconds=90),
         message=f"rex works on implementation of {title}",
         would_move=f"the end of {title}",
@@ -209,6 +210,29 @@ def test_a_wait_that_only_time_ends_is_told_once_with_its_end(capsys: pytest.Cap
     lines = [line.split("  ", 1)[1] for line in capsys.readouterr().out.splitlines()]
     assert lines[1:] == ["task 1  BackOff: attempt 1 failed; attempt 2 starts at 12:00:30 UTC"]
     assert "→ attempt 2 starts at 12:00:30 UTC" in shown([paused], 120)
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason", "seconds", "told"),
+    [
+        ("gate", "GateOpen", 4, 0),
+        ("gate", "GateOpen", 6, 1),
+        ("run", "RunPending", 6, 1),
+        ("run", "RunRunning", 600, 0),
+        ("person", "WaitingForPeople", 600, 0),
+    ],
+)
+def test_a_wait_that_goes_on_is_told_once(
+    capsys: pytest.CaptureFixture[str], kind: str, reason: str, seconds: int, told: int
+) -> None:
+    waiting = Waiting(kind=kind, reason=reason, since=NOW, message="no check has reported yet", would_move="happens by itself")
+    waits = play(1, history=1)
+    waits = replace(waits, status=replace(waits.status, waiting=waiting))
+    view = LineView(NOW)
+    for later in (0, seconds, seconds):
+        view.update([waits], NOW + timedelta(seconds=later))
+    lines = [line.split("  ", 1)[1] for line in capsys.readouterr().out.splitlines()]
+    assert lines[1:] == [f"task 1  {reason}: no check has reported yet; happens by itself"] * told
 
 
 def test_a_play_of_which_nothing_is_new_is_introduced_once(capsys: pytest.CaptureFixture[str]) -> None:
