@@ -24,7 +24,7 @@ from tests.cluster.pods import RESTRICTED
 
 T = TypeVar("T")
 Step = Mapping[str, Any]
-DEADLINE: Final = 240.0
+DEADLINE: Final = 420.0
 AUTHORITY: Final = "/etc/ssl/certs/ca-certificates.crt"
 """Where the image of tests has the authority of the fake GitHub's certificate, and git and Python look for it."""
 

@@ -22,8 +22,9 @@ from coderun.model.errors import AlreadyExistsError, ConfigError, NotFoundError
 from coderun.model.gates import Gate, GateKind
 from coderun.model.meta import ObjectMeta
 from coderun.model.names import LABEL_AGENT, LABEL_SERVICE, LABEL_STAGE, LABEL_TASK, shorten
-from coderun.model.play import Play
-from coderun.model.pulls import PullRequest, PullState
+from coderun.model.play import Play, PlayPhase
+from coderun.model.pulls import PullState
+from coderun.model.repository import canonical
 from coderun.model.roster import Agent
 from coderun.model.task import Task, find_task, order_tasks, parse_task_list, waiting_for
 
@@ -218,17 +219,33 @@ async def _own_task(system: Workplace, text: str) -> Task:
     return task_from_argument(text, cwd=system.cwd, task_id=same or max(FIRST_OWN_ID, highest + 1))
 
 
+async def _pull_here(system: Workplace, task: Task) -> PullRequestRef | None:
+    """The open pull request of a task, asked of its forge."""
+    forge = await system.hosting.open()
+    pulls = [pull for pull in await forge.find_pull_requests(task.id) if pull.state is PullState.OPEN]
+    return PullRequestRef(number=pulls[0].number, url=pulls[0].url, head_sha=pulls[0].head_sha) if pulls else None
+
+
+async def _pull_of_a_play(system: Workplace, task: Task) -> PullRequestRef | None:
+    """The pull request of a task as its play has it: whose keys are in a cluster asks no forge."""
+    repository = canonical(system.hosting.repository)
+    for play in await system.store.find(Play):
+        same = play.spec.task_id == task.id and canonical(play.spec.repository_url) == repository
+        if same and play.status.phase is not PlayPhase.SUCCEEDED and play.status.pull_request is not None:
+            return play.status.pull_request
+    return None
+
+
 async def _create_run(system: Workplace, agent: Agent, task: Task, cli: CliConfig | None) -> str:
     stage = next((s for s in system.configuration.pipeline.stages if s.role and s.role == agent.role), None)
     evidence = tuple(g for g in stage.asked if g.kind is not GateKind.MERGED) if stage else (Gate(kind=GateKind.RUN),)
     needs_pull = any(gate.kind in {GateKind.LABEL, GateKind.REVIEW, GateKind.CHECKS} for gate in evidence)
-    pulls: list[PullRequest] = []
-    if needs_pull or system.runs_here:
-        forge = await system.hosting.open()
-        pulls = [p for p in await forge.find_pull_requests(task.id) if p.state is PullState.OPEN]
-    if needs_pull and not pulls:
-        raise NotFoundError(f"agent {agent.name} works on a pull request, and none of task {task.id} is open")
-    ref = PullRequestRef(number=pulls[0].number, url=pulls[0].url, head_sha=pulls[0].head_sha) if pulls else None
+    ref = await (_pull_here(system, task) if system.runs_here else _pull_of_a_play(system, task))
+    if needs_pull and ref is None:
+        raise NotFoundError(
+            f"agent {agent.name} works on a pull request, and none of task {task.id} is "
+            + ("open" if system.runs_here else f"known{system.where}; `coderun play` makes one")
+        )
     number = 1
     while True:
         name = shorten(f"run-{system.service}-{task.id}-{agent.name}-{number}")

@@ -111,6 +111,28 @@ async def test_asking_twice_makes_no_second_play(shell: Shell) -> None:
     assert len(shell.server.objects.all(PLAYS, "default")) == 1
 
 
+async def test_an_agent_runs_once_on_the_pull_request_that_a_play_has(shell: Shell) -> None:
+    nothing = await shell.run("run", "-a", "tess", "--task", "7")
+    assert nothing.code == 4, nothing.err
+    assert "none of task 7 is known in namespace 'default'; `coderun play` makes one" in nothing.err
+    await shell.run("play", "--task", "7", "--detach")
+    pull = {"number": 3, "url": "https://github.com/acme/shop/pull/3", "headSha": "a" * 40}
+    shell.server.objects.set_status(PLAYS, "default", "play-acme-shop-7", {"phase": "Running", "pullRequest": pull})
+
+    running = asyncio.create_task(shell.run("run", "-a", "tess", "--task", "7"))
+    async with asyncio.timeout(60):
+        while (made := shell.server.objects.get(RUNS, "default", "run-shop-7-tess-1")) is None:  # noqa: ASYNC110 - another process
+            await asyncio.sleep(0.05)
+    assert made["spec"]["pullRequest"] == pull
+    assert (made["spec"]["stage"], made["spec"]["githubApp"]) == ("testing", "5DLabs-Tess")
+    ended = {"phase": "Succeeded", "workCompleted": True, "message": "all is well"}
+    shell.server.objects.set_status(RUNS, "default", "run-shop-7-tess-1", ended)
+
+    said = await running
+    assert said.code == 0, said.err
+    assert said.out.splitlines()[-1] == "run-shop-7-tess-1: Succeeded. all is well"
+
+
 async def test_a_run_is_shown_cancelled_and_what_it_says_is_read(shell: Shell) -> None:
     shell.server.objects.create(
         {**coderun(), "status": {"phase": "Running", "attempt": 1, "jobName": "coderun-7-shop-run-1-1"}}
