@@ -66,7 +66,7 @@ async def test_a_program_that_gives_no_credentials_is_named(tmp_path: Path, prog
 async def test_an_empty_kubeconfig_is_said_to_be_empty(tmp_path: Path) -> None:
     path = tmp_path / "config"
     path.write_text("\n")
-    with pytest.raises(ConfigError, match="cannot use the kubeconfig .*config: it is empty"):
+    with pytest.raises(ConfigError, match=r"cannot use the kubeconfig .*config: it is empty"):
         await KubeClient.connect(Target(kubeconfig=str(path)), environ={})
 
 
