@@ -92,6 +92,15 @@ async def test_a_play_in_the_foreground_tells_its_end_before_the_command_ends(hu
     assert {run.status for run in checks} == {"completed"}
 
 
+@pytest.mark.slow
+async def test_a_play_in_the_foreground_tells_whom_it_waits_for_before_the_command_ends(hub: GitHubWorld) -> None:
+    ended = await hub.coderun("play", "--task", "1", "--no-auto-merge")
+
+    assert ended.code == 3, ended.said
+    [words] = [comment.body for comment in hub.on_hub().comments if "<!-- coderun:status:" in comment.body]
+    assert "task 1 waits for a person" in words
+
+
 async def test_a_comment_on_the_local_forge_steers_a_play_too(bare_place: Place) -> None:
     place = bare_place
     place.init(task(1))

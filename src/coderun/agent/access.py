@@ -12,11 +12,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined] # typeshed lacks it
 
 import msgspec
 
+from coderun.model.errors import ConfigError
 from coderun.plan.order import GITHUB, ForgeRef, RunOrder
 
 TOKEN_VARIABLE: Final = "CODERUN_FORGE_TOKEN_FILE"  # noqa: S105 - a variable's name
@@ -143,9 +144,39 @@ class TokenFile:
 
 
 def proxy_for(web: str, environment: Mapping[str, str]) -> str | None:
-    """The proxy that the environment names for an address, None where it is to be reached without one."""
+    """The proxy that the environment names for an address, None where it is to be reached without one.
+
+    As curl and git read it: lower case goes first, and a proxy without a scheme speaks HTTP.
+
+    Raises:
+        ConfigError: what is named is no HTTP proxy.
+    """
     parts = urlsplit(web)
-    proxies = {name.lower().removesuffix("_proxy"): environment[name] for name in _PROXIES if environment.get(name)}
-    if proxies.get("no") and proxy_bypass_environment(parts.hostname or "", proxies):
+    named = {name.lower().removesuffix("_proxy"): (name, environment[name]) for name in _PROXIES if environment.get(name)}
+    proxies = {scheme: value for scheme, (_, value) in named.items()}
+    if parts.scheme not in proxies or (proxies.get("no") and proxy_bypass_environment(parts.hostname or "", proxies)):
         return None
-    return proxies.get(parts.scheme)
+    name, value = named[parts.scheme]
+    proxy = value if "://" in value else f"http://{value}"
+    if not _is_http(proxy):
+        raise ConfigError(f"${name} names no HTTP proxy; write http://host:port, or unset it")  # it may hold a password
+    return proxy
+
+
+def _is_http(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+def proxy_secrets(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """Passwords of the proxies that the environment names, as they stand there and as they are meant."""
+    found: set[str] = set()
+    for value in (environment.get(name, "") for name in _PROXIES):
+        user, _, _ = value.rpartition("@")
+        _, colon, password = user.rpartition("://")[2].partition(":")
+        if colon and password:
+            found |= {password, unquote(password)}
+    return tuple(sorted(found))

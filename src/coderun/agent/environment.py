@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from coderun.agent.access import agent_variables, gh_folder
+from coderun.agent.access import agent_variables, gh_folder, proxy_secrets
 from coderun.agent.git import identity_variables
 from coderun.agent.ports import Places
 from coderun.agent.result import SHORTEST_SECRET
@@ -97,10 +97,14 @@ def secrets_of(places: Places, inherited: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def inherited_secrets(inherited: Mapping[str, str]) -> tuple[str, ...]:
-    """The user's login tokens and, in a pod, what it was given from Secrets; what is too short to be a secret is none."""
+    """The user's login tokens, passwords of proxies and, in a pod, what it was given from Secrets.
+
+    What is too short to be a secret is none.
+    """
     logins = [inherited.get(name, "") for name in sorted(_SECRET_VARIABLES)]
     given = [value for name, value in inherited.items() if name.startswith(SECRET_PREFIX) and len(value) >= SHORTEST_SECRET]
-    return tuple(filter(None, [*logins, *given]))
+    proxies = [value for value in proxy_secrets(inherited) if len(value) >= SHORTEST_SECRET]
+    return tuple(filter(None, [*logins, *given, *proxies]))
 
 
 def hand_over_credentials(inherited: Mapping[str, str], home: Path) -> bool:

@@ -19,7 +19,7 @@ async def open_as_agent(order: RunOrder, token: Path, environment: Mapping[str, 
     ref = order.forge
     async with open_session() as session:
         credential = TokenFile(token, identity=order.agent.login)
-        client = Client(session, credential, base_url=ref.location, proxy=proxy_for(ref.web, environment))
+        client = Client(session, credential, base_url=ref.location, proxy=proxy_for(ref.location, environment))
         repository = parse_repository(ref.repository)
         yield GitHubForge(client, repository, login=order.agent.login, trusted=ref.trusted, require_approval=False)
 

@@ -17,7 +17,7 @@ from coderun.model.play import Play, PlayPhase
 TAKE_OVER_SECONDS = 1.0
 TICK_SECONDS = 1.0
 TELL_SECONDS = 10.0
-"""So long the end of a play may take to be told on its pull request by a controller that goes with it."""
+"""So long it may take to tell on its pull request of a play that has ended, or waits for people, before its controller goes."""
 
 
 class Control:
@@ -104,6 +104,7 @@ async def follow_plays(
                 await _until_told(names, control)
                 return plays
             if believable and until_person and await _wait_for_people(system, plays, control):
+                await _until_told(names, control)
                 return plays
             if pending is None:
                 pending = asyncio.ensure_future(anext(changes))
@@ -118,7 +119,7 @@ async def follow_plays(
 
 
 async def _until_told(names: Sequence[str], control: Control | None) -> None:
-    """Let the own controller tell of the ends, where it is about to; whoever starts next tells what this one did not."""
+    """Let the own controller tell how it stands, where it is about to; whoever starts next tells what this one did not."""
     until = time.monotonic() + TELL_SECONDS
     while control is not None and control.is_busy_with(names):
         if time.monotonic() >= until:

@@ -297,6 +297,7 @@ def parse_as(shape: type[ConfigT], text: str, *, packaged: Roster, name: str) ->
     _check_names(document, config)
     _check_checks(document, config.checks)
     _check_forge(document, config.forge)
+    _check_write_back(document, config)
     _check_addresses(document, config)
     return config
 
@@ -464,3 +465,13 @@ def _check_forge(document: Document, forge: ForgeSettings) -> None:
     ):
         message = f"{forge.url!r} is no usable address; write https://host (without credentials)"
         raise document.error(("forge", "url"), message)
+
+
+def _check_write_back(document: Document, config: Config) -> None:
+    """Whether the list of tasks can be written: on the local forge alone, whose base branch is ours to commit to."""
+    if config.tasks.write_back and config.forge.type is ForgeType.GITHUB:
+        message = (
+            "on GitHub nothing is committed to the base branch but by pull requests, and which tasks are done is read from the "
+            "merged ones; write `writeBack: false`, or remove the key"
+        )
+        raise document.error(("tasks", "writeBack"), message)

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from coderun.forge.protocol import Forge, Forges
 from coderun.model.errors import NotFoundError, RefusedError, WriteConflictError
-from coderun.model.play import Play, PlayCommand, PlaySpec, is_known_comment, with_commands
+from coderun.model.play import Play, PlayCommand, PlayPhase, PlaySpec, is_known_comment, with_commands
 from coderun.model.pulls import Check, Comment, PullRequest
 from coderun.model.roster import Roster
 from coderun.pipeline.commands import DONE, KNOWN, Asked, Verb, asked_in, change_of, refusal_of, stale
@@ -174,7 +174,9 @@ class TalkReconciler:
         if told == digest:
             return None
         now = self._monotonic()
-        left = max(at + EDIT_SECONDS - now, self._full_for(now))
+        # Whoever is waited for is told at once: the controller may go with the command that shows the play.
+        spacing = 0.0 if play.status.phase is PlayPhase.WAITING else at + EDIT_SECONDS - now
+        left = max(spacing, self._full_for(now))
         if left > 0 and not play.is_finished:
             return left
         self._edits.append(now)

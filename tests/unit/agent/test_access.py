@@ -17,9 +17,11 @@ from coderun.agent.access import (
     git_variables,
     keep_gh_fresh,
     proxy_for,
+    proxy_secrets,
     read_token,
     write_gh,
 )
+from coderun.model.errors import ConfigError
 from coderun.plan.order import ForgeRef
 
 LOCAL = plan().order
@@ -130,7 +132,32 @@ def test_a_token_file_that_cannot_be_read_is_no_token(tmp_path: Path) -> None:
         ({"https_proxy": "http://p:1", "NO_PROXY": "other.example"}, "http://p:1"),
         ({"https_proxy": "http://p:1", "NO_PROXY": ".example"}, None),
         ({"HTTP_PROXY": "http://p:1"}, None),
+        ({"HTTPS_PROXY": "http://upper:1", "https_proxy": "http://lower:1"}, "http://lower:1"),
+        ({"HTTPS_PROXY": "p.example:3128"}, "http://p.example:3128"),
+        ({"HTTPS_PROXY": "https://me:p%40ss@p"}, "https://me:p%40ss@p"),
+        ({"HTTPS_PROXY": "socks5://p:1", "NO_PROXY": "*"}, None),
     ],
 )
 def test_the_proxy_of_an_address_is_the_one_the_environment_names(environment: dict[str, str], proxy: str | None) -> None:
     assert proxy_for("https://h.example", environment) == proxy
+
+
+@pytest.mark.parametrize(
+    "named", ["socks5://me:s3cret-word@p:1", "http://", "http://me:s3cret-word@p:port", "http://p:0", "ftp://p"]
+)
+def test_what_is_no_http_proxy_is_named_by_its_variable_and_not_shown(named: str) -> None:
+    with pytest.raises(ConfigError, match=r"^\$https_proxy names no HTTP proxy; write http://host:port, or unset it$"):
+        proxy_for("https://h.example", {"https_proxy": named})
+
+
+@pytest.mark.parametrize(
+    ("named", "secrets"),
+    [
+        ("http://p:3128", ()),
+        ("http://me@p:3128", ()),
+        ("http://me:pass-word@p:3128", ("pass-word",)),
+        ("me:pass%40word@p", ("pass%40word", "pass@word")),
+    ],
+)
+def test_the_password_of_a_proxy_is_a_secret(named: str, secrets: tuple[str, ...]) -> None:
+    assert proxy_secrets({"HTTPS_PROXY": named, "NO_PROXY": "a,b"}) == secrets

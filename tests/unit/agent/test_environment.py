@@ -64,6 +64,8 @@ def test_secrets_are_the_forge_token_and_the_login_tokens(tmp_path: Path) -> Non
 
     made.token.write_text("token\n")
     assert secrets_of(made, {"ANTHROPIC_BASE_URL": "http://x"}) == ("token",)
+    assert secrets_of(made, {"HTTPS_PROXY": "http://me:pass-word@p"}) == ("token", "pass-word")
+    assert secrets_of(made, {"HTTPS_PROXY": "http://me:short@p"}) == ("token",)
 
 
 def test_credentials_are_copied_when_newer_and_nothing_else_of_the_user_is(tmp_path: Path) -> None:

@@ -121,6 +121,10 @@ def test_words_of_closed_sets_are_taken() -> None:
         ("play: {maxIterations: true}", "play.maxIterations: expected int, got bool; write a whole number"),
         ("budgets: {perDayUsd: 0}", "budgets.perDayUsd: expected float > 0.0, got 0"),
         ("forge: {type: gitlab}", "forge.type: 'gitlab' is not known; did you mean 'github'? (write one of: local, github)"),
+        (
+            "forge: {type: github}\ntasks:\n  writeBack: true",
+            "coderun.yaml:3:14: tasks.writeBack: on GitHub nothing is committed to the base branch but by pull requests"
+        ),
         ("forge: {repository: nonsense}", "forge.repository: repository 'nonsense' is not understood"),
         ("forge: {url: 'http://user:pw@host'}", "forge.url: 'http://user:pw@host' is no usable address"),
         ("[]", "coderun.yaml:1:1: expected object, got array"),

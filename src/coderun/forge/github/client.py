@@ -14,7 +14,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import Any, Final, Protocol, TypeVar
-from urllib.parse import urlencode, urljoin
+from urllib.parse import urlencode, urljoin, urlsplit
 
 import aiohttp
 import msgspec
@@ -38,6 +38,7 @@ _PATIENCE: Final = 15.0
 _MAX_ATTEMPTS: Final = 5
 _MAX_PAGES: Final = 200
 _MAX_REDIRECTS: Final = 3
+_PORTS: Final = {"http": 80, "https": 443}
 _MAX_BODY: Final = 64 * 1024 * 1024
 _CHUNK: Final = 256 * 1024
 _BACK_OFF: Final = 0.5
@@ -325,7 +326,8 @@ class Client:
             answer = await self._once(request, url, authorization)
             status = answer.status
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise _Lost(printable(str(error), 200) or type(error).__name__) from error
+            # What the refusal of a proxy says of itself may hold the password that was shown to it.
+            raise _Lost(self._how_lost(error)) from None if isinstance(error, aiohttp.ClientHttpProxyError) else error
         finally:
             seconds = time.monotonic() - begun
             self._metrics.request(identity=self.identity, method=request.method, status=status, seconds=seconds)
@@ -336,6 +338,14 @@ class Client:
                 identity=self.identity, resource=budget.resource, limit=budget.limit, remaining=budget.remaining
             )
         return answer
+
+    def _how_lost(self, error: Exception) -> str:
+        parts = urlsplit(self._proxy or "")
+        through = f"the proxy {parts.hostname}:{parts.port or _PORTS.get(parts.scheme, 0)}" if self._proxy else ""
+        if isinstance(error, aiohttp.ClientHttpProxyError):
+            return f"{through} refuses the way there with {error.status} {printable(error.message, 100)}"
+        text = printable(str(error), 200) or type(error).__name__
+        return f"{text} (by {through})" if through else text
 
     async def _once(self, request: Request, url: str, authorization: str) -> Answer:
         headers = {
