@@ -58,7 +58,8 @@ def _owes(draft: Draft, run: RunFact | None) -> bool:
 
 def _by_whom(gate: Gate, holding: Holding) -> str:
     """Which gate holds and who passed it; checks pass by themselves."""
-    return holding.actor if holding.actor in {NO_CHECKS, THE_CHECKS} else f"{gate.name} by {holding.actor}"
+    told = {THE_CHECKS: "checks passed", NO_CHECKS: NO_CHECKS}
+    return told.get(holding.actor) or f"{gate.name} by {holding.actor}"
 
 
 def _passed(draft: Draft, stage: Stage, judged: list[tuple[Gate, Holding]]) -> bool:

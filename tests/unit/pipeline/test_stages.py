@@ -75,7 +75,7 @@ def test_a_stage_at_work_is_waited_for(changes: dict[str, object], why: str, mes
     ("stage", "pull", "following", "what"),
     [
         ("implementation", pull_request(), "quality", "implementation passed on aaaa: pull-request by rex[bot]"),
-        ("quality", READY, "testing", "quality passed on aaaa: label ready-for-qa by cleo[bot]; checks"),
+        ("quality", READY, "testing", "quality passed on aaaa: label ready-for-qa by cleo[bot]; checks passed"),
         (
             "testing",
             pull_request(reviews=(review(ReviewState.APPROVED),)),
