@@ -28,6 +28,7 @@ demo-github: $(RUN_STAMP) ## Show it on a fake GitHub: lost webhooks, ended toke
 test: $(DEV_STAMP) ## Run every tier of tests this machine can carry, and list those it could not
 	@$(MAKE) --no-print-directory lint
 	@$(BIN)/python tests/tools/fetch_claude.py >/dev/null || echo "going on without the real Claude Code"
+	@$(BIN)/python -m tests.cluster.harness build || echo "going on with what there is"
 	@ended=0; \
 	$(PYTEST) -n auto --dist worksteal --ignore tests/cluster tests || ended=$$?; \
 	$(MAKE) --no-print-directory test-cluster || ended=$$?; \
