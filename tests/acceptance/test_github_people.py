@@ -56,6 +56,17 @@ async def test_labels_are_made_in_their_colours_and_say_task_play_and_service(hu
     assert (colours["task-1"], colours["run-play-acme-shop-1"], colours["service-shop"]) == ("f29513", "0366d6", "0e8a16")
 
 
+async def test_a_sentence_played_on_another_machine_gets_a_number_that_is_free_on_github(hub: GitHubWorld) -> None:
+    first = await hub.coderun("play", "Fix the typo", "--auto-merge")
+    assert (first.code, first.out.splitlines()[0]) == (0, "task 9001: play-acme-shop-9001 starts"), first.said
+
+    other = await hub.coderun("play", "Sell coffee", "--auto-merge", XDG_STATE_HOME=str(hub.folder / "another-machine"))
+
+    assert (other.code, other.out.splitlines()[0]) == (0, "task 9002: play-acme-shop-9002 starts"), other.said
+    assert [hub.on_hub(number).title for number in (1, 2)] == ["task 9001: Fix the typo", "task 9002: Sell coffee"]
+    assert hub.on_hub(2).merged_at is not None
+
+
 @pytest.mark.lesson(45)
 async def test_quality_hands_nothing_over_while_a_required_check_is_red(hub: GitHubWorld) -> None:
     hub.do(hub.fake.add_ruleset, REPOSITORY, [CI])

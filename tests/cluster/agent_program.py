@@ -24,7 +24,7 @@ ACCOUNT: Final = pathlib.Path("/var/run/secrets/kubernetes.io/serviceaccount")
 def tell(path: str, document: Any) -> Any:
     """Post a document to the test; its answer."""
     request = urllib.request.Request(f"{DIRECTOR}/{path}", json.dumps(document).encode())  # noqa: S310 - http, by the test
-    with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310 - the same
+    with urllib.request.urlopen(request, timeout=120) as answer:  # noqa: S310 - the same
         return json.loads(answer.read())
 
 
@@ -83,7 +83,7 @@ def _asked(url: str, token: str) -> int:
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     try:
         request = urllib.request.Request(url, headers=headers)  # noqa: S310 - https, by the test
-        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 - the same
+        with urllib.request.urlopen(request, timeout=120) as answer:  # noqa: S310 - the same
             status: int = answer.status
             return status
     except urllib.error.HTTPError as error:

@@ -13,13 +13,11 @@ from typing import Any, NoReturn
 import pytest
 import yaml
 from tests.cluster.harness import BrokenError, ControlPlane, UnavailableError
+from tests.cluster.ours import DEFINITIONS, remove
 from tests.deploy import foreign
 from tests.deploy.chart import SETS, Helm, values_of, write_values
 from tests.deploy.chart_files import CHART
 
-from coderun.kube.crd import KINDS
-
-CRDS = [kind.definition for kind in KINDS]
 LeaveOut = Callable[[str, str], NoReturn]
 
 
@@ -38,23 +36,13 @@ class Operator:
             raise BrokenError(done.stderr)
         return done.stdout
 
-    def without_definitions(self) -> None:
-        try:
-            self.cluster.kubectl("delete", "crd", "--ignore-not-found", "--timeout=45s", *CRDS)
-        except BrokenError:
-            # The server clears the objects of others away first, and now and then gives up on it for minutes.
-            there = self.cluster.kubectl("get", "crd", "--ignore-not-found", "-o", "name", *CRDS).split()
-            for name in there:
-                self.cluster.kubectl("patch", name, "--type", "merge", "--patch", '{"metadata": {"finalizers": null}}')
-            self.cluster.kubectl("delete", "crd", "--ignore-not-found", "--timeout=120s", *CRDS)
-
 
 @pytest.fixture
 def operator(helm: str, control_plane: ControlPlane) -> Iterator[Operator]:
     person = Operator(helm, control_plane)
-    person.without_definitions()
+    remove(control_plane)
     yield person
-    person.without_definitions()
+    remove(control_plane)
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +83,7 @@ def test_one_command_installs_it_and_its_pods_are_admitted_where_restricted_is_e
     said = operator.run("install", "main", namespace)
     assert f"kubectl get plays,cr -n {namespace}" in said
     assert "No GitHub App has been named yet" in said
-    cluster.kubectl("wait", "--for=condition=Established", "crd", *CRDS, "--timeout=120s")
+    cluster.kubectl("wait", "--for=condition=Established", "crd", *DEFINITIONS, "--timeout=120s")
     cluster.kubectl(
         "wait", "pod", "-n", namespace, "-l", "app.kubernetes.io/component=controller", "--for=create", "--timeout=120s"
     )
@@ -150,7 +138,7 @@ def test_an_upgrade_brings_the_definitions_up_to_date_and_removing_it_keeps_ever
     cluster = operator.cluster
     namespace = cluster.new_namespace("team")
     operator.run("install", "main", namespace)
-    cluster.kubectl("wait", "--for=condition=Established", "crd", *CRDS, "--timeout=120s")
+    cluster.kubectl("wait", "--for=condition=Established", "crd", *DEFINITIONS, "--timeout=120s")
     play = {
         "apiVersion": "agents.platform/v1",
         "kind": "Play",

@@ -15,7 +15,7 @@ from tests.cluster.ours import controller_account, install
 from tests.integration.app.test_cluster import CONFIG, coderun, ended_pod, running_pod
 
 ROOT = Path(__file__).parents[2]
-DEADLINE = 90.0
+DEADLINE = 240.0
 
 
 @pytest.fixture(scope="module")

@@ -23,6 +23,7 @@ from tests.acceptance.kit import ROOT, Command
 from tests.cluster.ferry import Ferry, ferry
 from tests.cluster.harness import ControlPlane
 from tests.cluster.harness.volumes import Volumes
+from tests.cluster.ours import install
 from tests.deploy.chart import Helm
 from tests.fakes.apiserver.logs import PodLogs
 from tests.fakes.kubelet import ProcessKubelet
@@ -31,7 +32,6 @@ from tests.integration.kube.odd_server import connected
 from tests.integration.runtime.cluster import short_folder
 
 from coderun.kube.api import Api
-from coderun.kube.crd import KINDS, definitions
 
 PLAY = "play-acme-shop-1"
 FEWEST_DEATHS = 24
@@ -95,9 +95,7 @@ class Walk(ClusterWorld):
 
 @pytest.fixture
 async def walk(control_plane: ControlPlane, helm: str, tmp_path: Path) -> AsyncIterator[Walk]:
-    control_plane.apply(*definitions())
-    names = [kind.definition for kind in KINDS]
-    control_plane.kubectl("wait", "--for=condition=Established", "crd", *names, "--timeout=120s")
+    install(control_plane)
     world = Walk(tmp_path / "world")
     world.cluster = control_plane
     world.namespace = namespace = control_plane.new_namespace("walk", {"pod-security.kubernetes.io/enforce": "restricted"})

@@ -4,12 +4,13 @@ They are taken as they are, nothing that is written is dropped, bad objects are 
 `kubectl get` reads well.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 import pytest
 from tests.cluster.harness import ControlPlane
+from tests.cluster.ours import install
 from tests.fakes.structural import whole
 from tests.unit.kube.test_crd import AUGUST, LATER, LEGACY_STATUS, MINIMAL
 
@@ -69,12 +70,9 @@ class Desk:
 
 
 @pytest.fixture(scope="module")
-def desk(control_plane: ControlPlane) -> Iterator[Desk]:
-    control_plane.apply(*definitions())
-    names = [kind.definition for kind in KINDS]
-    control_plane.kubectl("wait", "--for=condition=Established", "crd", *names, "--timeout=120s")
-    yield Desk(control_plane)
-    control_plane.kubectl("delete", "crd", *names)
+def desk(control_plane: ControlPlane) -> Desk:
+    install(control_plane)
+    return Desk(control_plane)
 
 
 def test_the_definitions_are_taken_as_they_are_and_stay_the_same_when_applied_again(desk: Desk) -> None:

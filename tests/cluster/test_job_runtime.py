@@ -157,7 +157,7 @@ async def test_an_evicted_run_saves_its_work_and_is_not_started_again(here: Here
     assert report is not None
     assert (report.phase, report.outcome.terminal_reason, report.head_sha) == (RunPhase.FAILED, "Interrupted", "abc123")
     assert "it was evicted (its node is being drained)" in report.outcome.summary
-    here.control_plane.kubectl("wait", "job", JOB, "-n", here.namespace, "--for=condition=Failed", "--timeout=60s")
+    here.control_plane.kubectl("wait", "job", JOB, "-n", here.namespace, "--for=condition=Failed", "--timeout=120s")
     assert (await runtime.observe(JOB)).report == report
 
 

@@ -1,9 +1,11 @@
 """Whole plays on a real cluster: our chart, RBAC, `restricted`, real pods; GitHub is the fake one."""
 
 import json
+import subprocess
+import sys
 
-from tests.acceptance.github_kit import AGENTS
-from tests.cluster.company import Company
+from tests.acceptance.github_kit import AGENTS, REPOSITORY
+from tests.cluster.company import DEADLINE, Company
 
 
 def test_a_task_goes_from_implementation_to_merge_in_three_pods(company: Company) -> None:
@@ -19,3 +21,26 @@ def test_a_task_goes_from_implementation_to_merge_in_three_pods(company: Company
     assert [(review.author.login, review.state.lower()) for review in pull.reviews] == [(tess, "approved")]
     claims = json.loads(company.cluster.kubectl("get", "pvc", "-n", company.namespace, "-o", "json"))["items"]
     assert {claim["metadata"]["name"] for claim in claims} == {f"workspace-shop-{agent}" for agent in AGENTS}
+
+
+def test_a_person_runs_one_agent_from_their_desk_without_a_play(company: Company) -> None:
+    where = ("--kubeconfig", str(company.cluster.kubeconfig), "--namespace", company.namespace)
+    words = [sys.executable, "-m", "coderun.cli.main", *where, "run", "--agent", "rex", "--task", "11", "-o", "json"]
+    ended = subprocess.run(
+        words,
+        cwd=company.hub.repository,
+        env=company.hub.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=DEADLINE,
+    )
+
+    assert ended.returncode == 0, f"{ended.stderr}\n{company.tell()}"
+    run = json.loads(ended.stdout)
+    assert (run["metadata"]["name"], run["status"]["phase"]) == ("run-shop-11-rex-1", "Succeeded")
+    pulls = list(company.hub.fake.repo(REPOSITORY).pulls.values())
+    (pull,) = [one for one in pulls if "task-11" in {label.name for label in one.labels}]
+    assert (pull.author.login, pull.state.lower()) == (company.hub.login("rex"), "open")
+    assert [start.run for start in company.director.starts if start.task == 11] == ["run-shop-11-rex-1"]
+    assert company.cluster.kubectl("get", "plays", "-n", company.namespace, "-o", "name") == ""

@@ -45,6 +45,26 @@ def test_a_run_whose_node_is_drained_is_tried_again_when_there_is_a_node(company
     company.assert_ran_once_each(2)
 
 
+def test_a_run_whose_node_falls_silent_says_so_and_goes_on_when_the_node_is_back(company: Company) -> None:
+    company.director.script = {"10:implementation": HELD}
+    name = company.play(10)
+    company.until_started(10, "implementation")
+
+    company.node.fall_silent()
+    try:
+
+        def told() -> bool | None:
+            words = "its node 'node' does not answer: nobody knows whether it goes on"
+            return any(words in run["status"].get("message", "") for run in runs(company, 10)) or None
+
+        company.until(told, "a run that says that its node does not answer")
+    finally:
+        company.node.answer_again()
+    company.director.released.add("go")
+    company.until_merged(name)
+    assert company.occasions(10) == [("implementation", 1, 1), ("quality", 1, 1), ("testing", 1, 1)]
+
+
 @pytest.mark.lesson(29)
 def test_when_the_leader_dies_another_goes_on_and_no_agent_runs_twice(company: Company) -> None:
     company.director.script = {"3:implementation": HELD}

@@ -21,6 +21,7 @@ from typing import IO, Any, Final
 
 import msgspec
 
+from coderun.agent import oom
 from coderun.agent.output import LineSplitter
 from coderun.agent.stop import StopSignal
 from coderun.runtime import proc
@@ -32,6 +33,7 @@ LAST_GRACE: Final = 2.0
 _CHUNK: Final = 64 * 1024
 
 _LOOK: Final = 0.1
+_OOM: Final = "; its container ran out of memory and the kernel killed a process of it: raise the memory limit"
 _MARK: Final = "CODERUN_PROGRAM"
 
 _numbers = itertools.count(1)
@@ -83,15 +85,16 @@ async def run_program(
     stdin_text: str | None = None,
     timeout: float | None = None,  # noqa: ASYNC109 - a limit of the program, ended politely, not of this call
     grace: float = 20.0,
+    oom_kills: Callable[[], int] = oom.kills,
 ) -> ProgramEnd:
     """Run a program to its end; when this returns nothing it started is alive any more.
 
     Its output is handed to `on_line("stdout" | "stderr", line)` as it comes, without line ends, overlong lines cut. `stop` and
     `timeout` (seconds) end it: SIGTERM to its process group, and after `grace` seconds SIGKILL to all it started, whatever
     session that is in. What it leaves behind in the background gets a second. Never raises for what the program does; an error
-    of `on_line` ends the program and is raised.
+    of `on_line` ends the program and is raised. `oom_kills` counts what the kernel has killed here for want of memory.
     """
-    begun = time.monotonic()
+    begun, killed_before = time.monotonic(), oom_kills()
     if stop is not None and stop.requested:
         return ProgramEnd(ended_by=EndedBy.STOP, message=f"{argv[0]!r} was not started: {stop.reason}")
     mark = _next_mark()
@@ -109,7 +112,8 @@ async def run_program(
         status = await program.status()
     finally:
         program.close()
-    return _ending(argv[0], status, ended_by=ended_by, leftovers=leftovers, duration=time.monotonic() - begun)
+    end = _ending(argv[0], status, ended_by=ended_by, leftovers=leftovers, duration=time.monotonic() - begun)
+    return end if end.succeeded or oom_kills() <= killed_before else msgspec.structs.replace(end, message=end.message + _OOM)
 
 
 def _next_mark() -> str:

@@ -211,12 +211,21 @@ async def _known(system: Workplace) -> tuple[frozenset[int], frozenset[int]]:
 
 
 async def _own_task(system: Workplace, text: str) -> Task:
-    """A task of a text of its own; the same text has the same number every time."""
+    """A task of a text of its own; the same text has the same number every time.
+
+    A number that a pull request carries is another's: somebody else may play texts in the same repository.
+    """
     task = task_from_argument(text, cwd=system.cwd, task_id=FIRST_OWN_ID)
     plays = await system.store.find(Play)
     same = next((p.spec.task_id for p in plays if p.spec.task_id >= FIRST_OWN_ID and p.spec.task == task.text), None)
-    highest = max((p.spec.task_id for p in plays), default=0)
-    return task_from_argument(text, cwd=system.cwd, task_id=same or max(FIRST_OWN_ID, highest + 1))
+    if same is not None:
+        return task_from_argument(text, cwd=system.cwd, task_id=same)
+    free = max([FIRST_OWN_ID, *(p.spec.task_id + 1 for p in plays)])
+    if system.runs_here:
+        forge = await system.hosting.open()
+        while await forge.find_pull_requests(free):
+            free += 1
+    return task_from_argument(text, cwd=system.cwd, task_id=free)
 
 
 async def _pull_here(system: Workplace, task: Task) -> PullRequestRef | None:

@@ -31,9 +31,22 @@ async def find_play(store: ObjectStore, wanted: str) -> Play:
             raise NotFoundError(
                 f"task {int(wanted)} has several plays; name one of them: {listed(play.name for play in found)}"
             )
+    run = await store.get(CodeRun, wanted)
+    if run is not None:
+        raise NotFoundError(_is_a_run(run))
     known = [known.name for known in await store.find(Play)]
     shown = f"known plays: {listed(known, limit=10)}" if known else "none was made yet; `coderun play --task N` makes one"
     raise NotFoundError(f"there is no play {_quoted(wanted)}{did_you_mean(wanted, known)}; {shown}")
+
+
+def _is_a_run(run: CodeRun) -> str:
+    play = run.metadata.labels.get(LABEL_PLAY)
+    if play:
+        return f"{run.name} is a run of play {play}: `coderun why {play}` and the like take that name"
+    return (
+        f"{run.name} is a run that no play made: `coderun get runs {run.name}` says how it stands, `coderun logs {run.name}` "
+        f"what it says, `coderun cancel {run.name}` ends it"
+    )
 
 
 async def find_run(store: ObjectStore, wanted: str) -> CodeRun:

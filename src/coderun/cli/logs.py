@@ -25,6 +25,7 @@ def command(
 
     async def work(system: "Workplace") -> None:
         from coderun.app.steer import find_run
+        from coderun.model.coderun import RunPhase
 
         found = await find_run(system.store, run)
         if not found.status.job_name:
@@ -33,13 +34,19 @@ def command(
             if not follow:
                 return
             found = await _started(system, found)
-        rest = b""
+        elif found.status.phase is RunPhase.PENDING and found.status.message:
+            say(f"run {found.name} has not started: {safe(found.status.message)}", err=True)
+        heard, rest = False, b""
         async for chunk in system.logs(found.status.job_name, follow=follow):
+            heard = True
             *lines, rest = (rest + chunk).split(b"\n")
             if lines:
                 say("\n".join(_shown(line) for line in lines))
         if rest:
             say(_shown(rest))
+        if not heard and found.status.phase.is_finished:
+            how = f"{found.status.phase.value}{f', {found.status.message}' if found.status.message else ''}"
+            say(f"of run {found.name} nothing is there to read any more ({safe(how)})", err=True)
 
     with_system(repo, work)
 

@@ -8,6 +8,7 @@ work of the request itself. What an answer means is `kube.errors`; typed calls a
 import asyncio
 import contextlib
 import os
+import shutil
 import time
 import urllib.request
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -305,17 +306,14 @@ async def _configure(target: Target, environ: Mapping[str, str]) -> tuple[Any, s
         )
         context = loader.current_context
     except Exception as error:  # the loader raises whatever its files and plugins make it stumble over
-        known = _contexts(config, path)
-        if target.context and known and target.context not in known:
-            raise ConfigError(
-                f"the kubeconfig {path} has no context {target.context!r}; it has: {listed(sorted(known))}"
-            ) from error
         wanted = f"context {target.context!r} of " if target.context else ""
         known = _contexts(config, path)
         if target.context and known and target.context not in known:
             named = listed(sorted(known), limit=20)
             raise ConfigError(f"the kubeconfig {path} has no context {target.context!r}; it has: {named}") from error
-        raise ConfigError(f"cannot use {wanted}the kubeconfig {path}: {error}") from error
+        why = "it is empty" if _is_empty(path) else error
+        raise ConfigError(f"cannot use {wanted}the kubeconfig {path}: {why}") from error
+    _check_plugin(loader, configuration, path)
 
     async def reload() -> None:
         try:
@@ -325,6 +323,22 @@ async def _configure(target: Target, environ: Mapping[str, str]) -> tuple[Any, s
 
     configuration.proxy = configuration.proxy or _proxy_for(configuration.host)
     return configuration, (context.get("context") or {}).get("namespace") or "default", reload
+
+
+def _is_empty(path: str) -> bool:
+    files = [Path(one).expanduser() for one in path.split(os.pathsep) if one]
+    return not any(file.read_bytes().strip() for file in files if file.is_file())
+
+
+def _check_plugin(loader: Any, configuration: Any, path: str) -> None:
+    """Whether a program that gives credentials gave some: without any, everything would be refused to "system:anonymous"."""
+    plugin = ((loader._user.value if loader._user else None) or {}).get("exec")  # noqa: SLF001 - nothing public tells
+    if plugin is None or configuration.api_key or configuration.cert_file or configuration.username:
+        return
+    command = str(plugin.get("command", ""))
+    is_there = shutil.which(command) is not None
+    why = "which gave none; log in again, or run it yourself to see why" if is_there else "which is not on PATH; install it"
+    raise ConfigError(f"the kubeconfig {path} gets its credentials from the program {command!r}, {why}")
 
 
 def _proxy_for(host: str) -> str | None:

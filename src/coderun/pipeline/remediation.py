@@ -3,6 +3,9 @@
 Going back cancels what runs and enters the earlier stage; starting the next run is the stage's own business.
 """
 
+from datetime import timedelta
+from typing import Final
+
 from msgspec.structs import replace
 
 from coderun.model.pulls import Mergeability, PullRequest, PullState, Review
@@ -10,6 +13,11 @@ from coderun.pipeline.decision import RemoveLabel
 from coderun.pipeline.definition import Remedy, Stage, Trigger
 from coderun.pipeline.draft import Draft, pull_ref
 from coderun.pipeline.gates import change_requests, find_label, pushes_after, short
+
+PUSHER_UNKNOWN: Final = "PusherUnknown"
+PUSHER_RECHECK_SECONDS: Final = 2.0
+PUSHER_PATIENCE_SECONDS: Final = 20.0
+"""So long a forge may take to tell who moved a head that it shows already."""
 
 
 def followed(draft: Draft) -> bool:
@@ -30,7 +38,8 @@ def followed(draft: Draft) -> bool:
 
 
 def _follow_push(draft: Draft, pull: PullRequest, old_head: str) -> bool:
-    pushers = list(dict.fromkeys(push.actor.login for push in pushes_after(pull, old_head) or ()))
+    later = pushes_after(pull, old_head)
+    pushers = list(dict.fromkeys(push.actor.login for push in later or ()))
     moved = f"{', '.join(pushers) or 'somebody unknown'} pushed {short(pull.head_sha)}"
     agent = draft.agent_of(draft.stage)
     own = bool(pushers) and agent is not None and all(agent.is_login(login) for login in pushers)
@@ -40,6 +49,11 @@ def _follow_push(draft: Draft, pull: PullRequest, old_head: str) -> bool:
         draft.status = replace(draft.status, pull_request=pull_ref(pull))
         draft.note("HeadMoved", moved)
         return True
+    if later is None and _may_be_told_yet(draft, pull):
+        message = f"{short(pull.head_sha)} was pushed, and the forge does not say yet by whom"
+        draft.wait("gate", PUSHER_UNKNOWN, message, "happens by itself", target=pull.head_sha)
+        draft.recheck(draft.now + timedelta(seconds=PUSHER_RECHECK_SECONDS))
+        return False
     if remedy.is_counted and draft.is_at_limit:
         _wait_limit(draft, moved)
         return False
@@ -48,6 +62,19 @@ def _follow_push(draft: Draft, pull: PullRequest, old_head: str) -> bool:
     draft.status = replace(draft.status, pull_request=pull_ref(pull))
     _go_back(draft, pull, remedy, stage, f"{moved}; back to {stage.name}", owed=draft.status.resolved_head)
     return True
+
+
+def _may_be_told_yet(draft: Draft, pull: PullRequest) -> bool:
+    """Whether the forge's log of pushes ends before today's head, and not for so long that it will stay so.
+
+    Taken at once for somebody else's, a push of the stage's own agent would end its run and send the play back.
+    """
+    if pull.pushes and pull.pushes[-1].sha == pull.head_sha:
+        return False
+    waiting = draft.play.status.waiting
+    if waiting is None or waiting.since is None or (waiting.reason, waiting.target) != (PUSHER_UNKNOWN, pull.head_sha):
+        return True
+    return draft.now < waiting.since + timedelta(seconds=PUSHER_PATIENCE_SECONDS)
 
 
 def _take_as_answer(draft: Draft, pull: PullRequest) -> None:

@@ -58,7 +58,8 @@ def _owes(draft: Draft, run: RunFact | None) -> bool:
 
 def _by_whom(gate: Gate, holding: Holding) -> str:
     """Which gate holds and who passed it; checks pass by themselves."""
-    return holding.actor if holding.actor in {NO_CHECKS, THE_CHECKS} else f"{gate.name} by {holding.actor}"
+    told = {THE_CHECKS: "checks passed", NO_CHECKS: NO_CHECKS}
+    return told.get(holding.actor) or f"{gate.name} by {holding.actor}"
 
 
 def _passed(draft: Draft, stage: Stage, judged: list[tuple[Gate, Holding]]) -> bool:
@@ -89,12 +90,22 @@ def _go_on(draft: Draft, stage: Stage, unmet: Unmet, *, approved: bool, owes: bo
     if not stage.role or (only_merge and has_worked):
         wait_people(draft, stage, unmet, approved=approved)
     elif agent is None:
-        message = f"no agent of the roster has the role {stage.role!r}"
-        draft.wait("person", "NoAgentForRole", message, "an agent with that role in coderun.yaml")
+        _wait_for_agent(draft, stage)
     elif run is None:
         create_run(draft, stage, agent, 1)
     else:
         _after_run(draft, stage, agent, run, [holding for _, holding in unmet])
+
+
+def _wait_for_agent(draft: Draft, stage: Stage) -> None:
+    named = draft.play.spec.agents.get(stage.role)
+    if not named:
+        message = f"no agent of the roster has the role {stage.role!r}"
+        draft.wait("person", "NoAgentForRole", message, "an agent with that role in coderun.yaml")
+        return
+    known = ", ".join(sorted(draft.facts.roster.agents)) or "none"
+    message = f"the play gives the role {stage.role!r} to {named!r}, who is not in the roster (known: {known})"
+    draft.wait("person", "NoAgentForRole", message, f"another name in its `agents`, or an agent {named!r} in coderun.yaml")
 
 
 def _after_run(draft: Draft, stage: Stage, agent: Agent, run: RunFact, unmet: list[Holding]) -> None:

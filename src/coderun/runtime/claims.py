@@ -7,6 +7,8 @@ goes on as the implementation agent's where the settings say so, and as no secon
 from collections.abc import Callable
 from typing import Final
 
+import msgspec
+
 from coderun.kube import manifests
 from coderun.kube.manifests import JobSettings
 from coderun.kube.objects import Bare, KubeMeta
@@ -17,7 +19,15 @@ from coderun.plan.order import RunPlan
 from coderun.runtime.objects import Maker
 
 KNOWN_FOR: Final = 60.0
-"""How long (seconds) a claim that was seen is not looked for again."""
+"""How long (seconds) a claim that was seen is not looked for again by the same job."""
+
+
+class _Seen(msgspec.Struct, frozen=True, kw_only=True):
+    """The claim of a workspace, and for which job it was last seen."""
+
+    claim: str
+    job: str
+    at: float
 
 
 class Claims:
@@ -27,20 +37,22 @@ class Claims:
         self._maker = maker
         self._settings = settings
         self._clock = clock
-        self._claims: dict[str, tuple[str, float]] = {}
+        self._claims: dict[str, _Seen] = {}
 
     async def claim_of(self, plan: RunPlan) -> str:
-        """Name of the volume claim of the run's workspace; made where it was not there a minute ago.
+        """Name of the volume claim of the run's workspace; made where it is not there.
+
+        Each job looks for itself: people remove a claim and try again at once, and a pod without its claim waits for hours.
 
         Raises: as `Maker.create`; `OwnershipConflictError` where it is another agent's or service's workspace.
         """
         known = self._claims.get(plan.workspace)
-        if known is not None and self._clock() - known[1] < KNOWN_FOR:
-            return known[0]
+        if known is not None and known.job == plan.job and self._clock() - known.at < KNOWN_FOR:
+            return known.claim
         claim = await self._adopted(plan) if self._may_adopt(plan) else ""
         if not claim:
             claim = await self._own_claim(plan, is_new=known is None)
-        self._claims[plan.workspace] = (claim, self._clock())
+        self._claims[plan.workspace] = _Seen(claim=claim, job=plan.job, at=self._clock())
         return claim
 
     async def _own_claim(self, plan: RunPlan, *, is_new: bool) -> str:

@@ -128,11 +128,16 @@ def _how_it_runs(pod: PodObject, reason: str) -> str:
         said = f"asked to stop: {reason}"
     elif pod.metadata.deletion_timestamp is not None:
         said = f"it is being ended: {taken}" if taken else "it is being ended: its pod is deleted"
-    ready = next((one for one in pod.status.conditions or () if one.type == "Ready"), None)
-    if ready is not None and ready.reason == "NodeStatusUnknown":
+    if _is_out_of_sight(pod):
         silent = f"its node {pod.spec.node_name!r} does not answer: nobody knows whether it goes on"
         return f"{said}; {silent}" if said else silent
     return said
+
+
+def _is_out_of_sight(pod: PodObject) -> bool:
+    """Whether its node was given up: the cluster then calls its pods not ready and, other than a kubelet, gives no reason."""
+    ready = next((one for one in pod.status.conditions or () if one.type == "Ready"), None)
+    return ready is not None and ready.status != "True" and ready.reason in {"", "NodeStatusUnknown"}
 
 
 def _why_it_waits(pod: PodObject, reason: str, events: Iterable[EventObject]) -> str:

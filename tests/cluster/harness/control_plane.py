@@ -22,6 +22,7 @@ from tests.cluster.harness.programs import program
 _API_PORT = 6443
 _ETCD_PORT = 2379
 _OK = 200
+_CALL_SECONDS = 120
 # Where "kubernetes.default" points where no node could reach it: the API server refuses to advertise the loopback.
 _NOWHERE = "198.51.100.1"
 
@@ -123,7 +124,7 @@ class ControlPlane:
     ) -> tuple[int, Any]:
         """Status and document of one plain request: as the administrator, or with a token instead of a certificate."""
         tls = ssl.create_default_context(cafile=self.authority.certificate) if token else self._tls
-        connection = http.client.HTTPSConnection(self.address, _API_PORT, context=tls, timeout=60)
+        connection = http.client.HTTPSConnection(self.address, _API_PORT, context=tls, timeout=_CALL_SECONDS)
         try:
             headers = {"Accept": "application/json", "Content-Type": content_type}
             if token:
@@ -253,6 +254,10 @@ class ControlPlane:
             program("kube-scheduler"),
             *self._component("scheduler", pair),
             *("--kube-api-qps", "500", "--kube-api-burst", "1000"),
+            # It learns of a volume twice, in either order: once as a reason to try waiting pods again, once as a volume. A pod
+            # tried between the two is told "pvc(s) bound to non-existent pv(s)", and no later event wakes it: it is tried again
+            # when it has waited this long (checked every 30 s), by default five minutes.
+            *("--pod-max-in-unschedulable-pods-duration", "5s"),
         ]
 
     def _component(self, name: str, pair: pki.KeyPair) -> list[str | Path]:
@@ -271,7 +276,7 @@ class ControlPlane:
             return False
 
     def _ask_etcd(self, path: str, body: Mapping[str, Any]) -> Any:
-        connection = http.client.HTTPConnection(self._inside, _ETCD_PORT, timeout=60)
+        connection = http.client.HTTPConnection(self._inside, _ETCD_PORT, timeout=_CALL_SECONDS)
         try:
             connection.request("POST", path, json.dumps(body))
             answer = connection.getresponse()

@@ -6,6 +6,7 @@ the kernel ends every pod and undoes every mount, so nothing of a node outlives 
 
 import json
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -34,6 +35,7 @@ class Node:
         self.folder = folder
         self.control_plane: ControlPlane
         self.network: Network
+        self._kubelet: Process
         self._socket = folder / "containerd.sock"
         self._holder = Process("holder", [tool("unshare"), *_NAMESPACES, program("pause")], folder)
         self._inside: tuple[str, ...] = ()
@@ -108,13 +110,27 @@ class Node:
         """Take pods again."""
         self.kubectl("uncordon", self.name)
 
+    def fall_silent(self) -> None:
+        """From now on the node tells the cluster nothing, as one that lost its network: its pods run on."""
+        self._signal_kubelet(signal.SIGSTOP)
+
+    def answer_again(self) -> None:
+        """Undo `fall_silent`; the node is ready when this returns."""
+        self._signal_kubelet(signal.SIGCONT)
+        self._kubelet.wait_for("a ready node", self._is_ready)
+
+    def _signal_kubelet(self, number: signal.Signals) -> None:
+        # Our own child only entered the namespaces; the kubelet is the child of that.
+        for child in _children(self._kubelet.pid):
+            os.kill(child, number)
+
     # How it comes up.
 
     def _hold_namespaces(self, stack: ExitStack) -> None:
         self._holder.start()
         stack.callback(self._holder.stop)
         try:
-            self._holder.wait_for("namespaces", lambda: self._children() != [])
+            self._holder.wait_for("namespaces", lambda: _children(self._holder.pid) != [])
         except BrokenError as error:
             raise UnavailableError(f"this machine refuses the namespaces of a node: {error}") from error
         target = ("--target", str(self._first_process()), "--net", "--pid", "--mount")
@@ -126,14 +142,7 @@ class Node:
         run(*self._inside, "mount", "--make-rshared", "/")
 
     def _first_process(self) -> int:
-        return self._children()[0]
-
-    def _children(self) -> list[int]:
-        pid = self._holder.pid
-        try:
-            return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()]
-        except FileNotFoundError:
-            return []
+        return _children(self._holder.pid)[0]
 
     def _start_containerd(self) -> None:
         configuration = _write(self.folder / "containerd.toml", _containerd(self.folder, self._socket))
@@ -147,7 +156,7 @@ class Node:
             "kubelet", f"system:node:{self.name}", "system:nodes", hosts=(self.network.node, self.name)
         )
         configuration = _kubelet(self._socket, self.control_plane, pair.certificate, pair.key, group)
-        kubelet = self._process(
+        self._kubelet = self._process(
             "kubelet",
             program("kubelet"),
             *("--config", _write(self.folder / "kubelet.yaml", json.dumps(configuration))),
@@ -155,7 +164,7 @@ class Node:
             *("--hostname-override", self.name, "--node-ip", self.network.node),
             *("--root-dir", self.folder / "kubelet", "--cert-dir", self.folder / "pki"),
         )
-        kubelet.wait_for("a ready node", self._is_ready)
+        self._kubelet.wait_for("a ready node", self._is_ready)
 
     def _start_proxy(self) -> None:
         pair = self.control_plane.authority.issue("proxy", "system:kube-proxy")
@@ -197,6 +206,13 @@ class Node:
         status, node = self.control_plane.call("GET", f"/api/v1/nodes/{self.name}")
         conditions: list[dict[str, Any]] = node["status"]["conditions"] if status < 300 else []
         return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()]
+    except FileNotFoundError:
+        return []
 
 
 def _containerd(folder: Path, socket: Path) -> str:

@@ -148,6 +148,27 @@ async def test_a_run_is_shown_cancelled_and_what_it_says_is_read(shell: Shell) -
     assert (said.code, said.out) == (0, "")  # its pod is gone
 
 
+async def test_a_run_whose_pod_waits_or_is_gone_has_a_word_for_whoever_asks_what_it_says(shell: Shell) -> None:
+    job = "coderun-7-shop-run-1-1"
+    shell.server.objects.create(
+        {**coderun(), "status": {"phase": "Pending", "attempt": 1, "jobName": job, "message": "image 'x' cannot be pulled"}}
+    )
+    said = await shell.run("logs", "run-1")
+    assert (said.code, said.out, said.err) == (0, "", "run run-1 has not started: image 'x' cannot be pulled\n")
+    ended = {"phase": "Failed", "attempt": 1, "jobName": job, "message": "its Job was deleted"}
+    shell.server.objects.set_status(RUNS, "default", "run-1", ended)
+    said = await shell.run("logs", "run-1")
+    assert (said.code, said.out) == (0, "")
+    assert said.err == "of run run-1 nothing is there to read any more (Failed, its Job was deleted)\n"
+
+
+async def test_a_run_that_is_taken_for_a_play_is_told_what_it_is(shell: Shell) -> None:
+    shell.server.objects.create(coderun())
+    said = await shell.run("why", "run-1")
+    assert said.code == 4
+    assert "run-1 is a run that no play made: `coderun get runs run-1` says how it stands" in said.err
+
+
 async def test_what_a_pod_says_is_printed_without_control_characters(shell: Shell) -> None:
     job = "coderun-7-shop-run-1-1"
     labels = {"agents.platform/job": job}

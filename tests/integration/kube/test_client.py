@@ -49,6 +49,27 @@ async def test_a_configuration_that_cannot_be_used_is_said(tmp_path: Path, targe
         await KubeClient.connect(target, environ={})
 
 
+@pytest.mark.parametrize(
+    ("program", "message"),
+    [
+        ("no-such-login", "from the program 'no-such-login', which is not on PATH; install it"),
+        ("false", "from the program 'false', which gave none; log in again, or run it yourself to see why"),
+    ],
+)
+async def test_a_program_that_gives_no_credentials_is_named(tmp_path: Path, program: str, message: str) -> None:
+    asks = {"apiVersion": "client.authentication.k8s.io/v1", "command": program, "interactiveMode": "Never"}
+    path = write_kubeconfig(tmp_path / "config", "http://127.0.0.1:1", {"exec": asks})
+    with pytest.raises(ConfigError, match=message):
+        await KubeClient.connect(Target(kubeconfig=str(path)), environ={})
+
+
+async def test_an_empty_kubeconfig_is_said_to_be_empty(tmp_path: Path) -> None:
+    path = tmp_path / "config"
+    path.write_text("\n")
+    with pytest.raises(ConfigError, match=r"cannot use the kubeconfig .*config: it is empty"):
+        await KubeClient.connect(Target(kubeconfig=str(path)), environ={})
+
+
 async def test_the_environment_names_the_kubeconfig(tmp_path: Path) -> None:
     path = write_kubeconfig(tmp_path / "config", "http://127.0.0.1:1", namespace="team")
     client = await KubeClient.connect(Target(), environ={"KUBECONFIG": str(path)})

@@ -201,14 +201,12 @@ async def test_an_old_workspace_is_left_alone_where_it_is_not_wanted(here: Clust
     assert here.server.objects.get("persistentvolumeclaims", "default", "workspace-api") == before
 
 
-async def test_a_workspace_that_vanished_is_made_again(here: Cluster) -> None:
-    now = 0.0
-    runtime = here.runtime(clock=lambda: now)
+async def test_a_workspace_that_somebody_removed_is_made_again_for_the_next_attempt(here: Cluster) -> None:
+    runtime = here.runtime(clock=lambda: 0.0)
     await started(runtime, owned())
     await ended(runtime, JOB)
     here.server.objects.patch("persistentvolumeclaims", "default", "workspace-api-rex", {"metadata": {"finalizers": None}})
     here.server.objects.delete("persistentvolumeclaims", "default", "workspace-api-rex")
-    now = 61.0
     await started(runtime, owned(plan("coderun-2-api-x-1")))
     assert here.server.objects.get("persistentvolumeclaims", "default", "workspace-api-rex") is not None
 

@@ -8,6 +8,7 @@ import pytest
 from tests.contracts.runtime_contract import NEVER_ENDS, PYTHON, until
 from tests.integration.runtime.conftest import ENVIRONMENT
 
+from coderun.agent import oom
 from coderun.agent.program import EndedBy, ProgramEnd, run_program
 from coderun.agent.stop import StopCause, StopSignal
 from coderun.runtime import proc
@@ -71,6 +72,38 @@ async def test_a_signal_that_ends_a_program_is_named(tmp_path: Path) -> None:
     end = await run(tmp_path, "import os; os.kill(os.getpid(), 9)")
     assert (end.ended_by, end.exit_code, end.signal) == (EndedBy.EXIT, None, signal.SIGKILL)
     assert "was ended by SIGKILL after" in end.message
+
+
+@pytest.mark.parametrize(
+    ("counter", "before", "after"),
+    [
+        ("memory.events", "low 0\noom 0\noom_kill 1\n", "low 0\noom 1\noom_kill 2\noom_group_kill 0\n"),
+        ("memory/memory.oom_control", "oom_kill_disable 0\noom_kill 0\n", "oom_kill_disable 0\noom_kill 1\n"),
+    ],
+)
+async def test_a_program_that_the_kernel_killed_for_want_of_memory_is_told_so(
+    tmp_path: Path, counter: str, before: str, after: str
+) -> None:
+    file = tmp_path / counter
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(before, "ascii")
+    dies = "import os, pathlib, sys\npathlib.Path({file!r}).write_text({text!r})\nos.kill(os.getpid(), 9)"
+
+    def kills() -> int:
+        return oom.kills(tmp_path)
+
+    counted = await run(tmp_path, dies.format(file=str(file), text=after), oom_kills=kills)
+    assert "was ended by SIGKILL after" in counted.message
+    assert counted.message.endswith("ran out of memory and the kernel killed a process of it: raise the memory limit")
+    of_another_time = await run(tmp_path, dies.format(file=str(file), text=after), oom_kills=kills)
+    assert "memory" not in of_another_time.message
+
+
+@pytest.mark.parametrize("said", ["", "oom_kill\n", "oom_kill many\n", "oom 3\n"])
+def test_a_counter_that_tells_nothing_counts_nothing(tmp_path: Path, said: str) -> None:
+    assert oom.kills(tmp_path) == 0
+    (tmp_path / "memory.events").write_text(said, "ascii")
+    assert oom.kills(tmp_path) == 0
 
 
 async def test_a_stop_asks_politely_first(tmp_path: Path) -> None:

@@ -7,8 +7,10 @@ from msgspec.structs import replace
 from tests.unit.app.shop import HEAD, NOW, PULL, make_play, make_run
 
 from coderun.app.steer import cancel_run, change_play, find_play, find_run
+from coderun.model.coderun import CodeRun, CodeRunSpec
 from coderun.model.errors import NotFoundError, RefusedError
-from coderun.model.names import LABEL_TASK
+from coderun.model.meta import ObjectMeta
+from coderun.model.names import LABEL_PLAY, LABEL_TASK
 from coderun.model.play import Approval, Play, PlayPhase, PlayRun, PlaySpec
 from coderun.pipeline.wishes import aborting, approval_of, approving, pausing, resuming, retrying
 from coderun.store.sqlite import SqliteStore
@@ -164,6 +166,24 @@ async def test_an_unknown_play_is_answered_with_those_there_are(store: SqliteSto
     with pytest.raises(NotFoundError) as missing:
         await find_play(store, wanted)
     assert str(missing.value) == message
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (
+            {LABEL_PLAY: "play-shop-1"},
+            "run-x is a run of play play-shop-1: `coderun why play-shop-1` and the like take that name",
+        ),
+        ({}, "run-x is a run that no play made: `coderun get runs run-x` says how it stands, "),
+    ],
+)
+async def test_a_run_where_a_play_is_asked_for_is_told_apart(store: SqliteStore, labels: dict[str, str], message: str) -> None:
+    meta = ObjectMeta(name="run-x", labels=labels)
+    await store.create(CodeRun(metadata=meta, spec=CodeRunSpec(task_id=1, service="shop", repository_url="shop")))
+    with pytest.raises(NotFoundError) as missing:
+        await find_play(store, "run-x")
+    assert str(missing.value).startswith(message)
 
 
 async def test_where_no_play_was_made_the_answer_says_how_to_make_one(store: SqliteStore) -> None:

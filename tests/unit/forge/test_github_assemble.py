@@ -61,6 +61,15 @@ def test_pushes_begin_with_the_head_it_was_opened_with() -> None:
     assert found.head_since == at(20)
 
 
+def test_pushes_of_one_second_stay_in_their_order_and_none_is_lost() -> None:
+    in_the_second_of_the_opening = (moved("b", "tess[bot]", 10), moved("a", "cleo[bot]", 10), moved("first", "rex[bot]", 10))
+    found = made(activity=(*in_the_second_of_the_opening, moved("older", "rex[bot]", 2)))
+    assert [push.sha for push in found.pushes] == ["first", "a", "b"]
+    assert found.pushes[-1].sha == found.head_sha
+    later = made(activity=(moved("b", "pat", 20), moved("a", "cleo[bot]", 20), moved("first", "rex[bot]", 5)))
+    assert [push.sha for push in later.pushes] == ["first", "a", "b"]
+
+
 def test_a_head_nobody_is_known_to_have_pushed_is_nobodys() -> None:
     found = made(activity=None)
     assert found.pushes == (Push(sha="b", actor=Actor(login="unknown")),)

@@ -1,7 +1,7 @@
 """Samples the tests of this room share: the packaged pipeline, a roster, and builders with sensible defaults."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -72,6 +72,11 @@ MALLORY = Actor(login="mallory", can_write=False)
 GREEN = Checks(items=(Check(name="ci", state=CheckState.PASSED),))
 RED = Checks(items=(Check(name="ci", state=CheckState.FAILED, summary="1 test failed"),))
 RUNNING = Checks(items=(Check(name="ci", state=CheckState.PENDING),))
+
+
+def after(seconds: float) -> datetime:
+    """So long after `NOW`."""
+    return NOW + timedelta(seconds=seconds)
 
 
 def pull_request(**changes: object) -> PullRequest:

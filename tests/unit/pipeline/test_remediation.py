@@ -10,6 +10,7 @@ from tests.unit.pipeline.samples import (
     PACKAGED,
     REX,
     TESS,
+    after,
     decided,
     facts,
     label,
@@ -104,10 +105,46 @@ def test_pushes_of_other_agents_are_like_those_of_people(stage: str, by: tuple[A
     assert decision.status.history[0].message.startswith(f"{who} pushed")
 
 
-def test_a_head_that_nobody_is_known_to_have_pushed_restarts_at_quality() -> None:
-    told_late = replace(pushed(TESS), head_sha="cccc")
-    decision = decided(play_at("testing", gates=GATES), facts(told_late))
+def told_late(*by: Actor) -> PullRequest:
+    """A pull request that shows its new head already, and does not tell yet who pushed it."""
+    return replace(pushed(*by), head_sha="cccc", pushes=pushed(*by).pushes[:-1])
+
+
+def test_a_head_is_nobodys_before_the_forge_has_told_who_pushed_it() -> None:
+    play, busy = play_at("testing", gates=GATES), run("testing", RunPhase.RUNNING)
+    waits = decided(play, facts(told_late(TESS), busy))
+    waiting = waits.status.waiting
+    assert waiting is not None
+    assert (waits.status.stage, waits.actions, reason(waits)) == ("testing", (), "PusherUnknown")
+    assert waiting.message == "cccc was pushed, and the forge does not say yet by whom"
+    assert waits.recheck_at == after(2)
+    told = replace(told_late(TESS), pushes=(*told_late(TESS).pushes, Push(sha="cccc", actor=TESS)))
+    decision = decided(replace(play, status=waits.status), facts(told, busy), after(2))
+    assert (decision.status.stage, decision.status.iteration, decision.actions) == ("testing", 1, ())
+    assert decision.status.history[0].message == "tess[bot] pushed cccc"
+
+
+def test_a_head_that_nobody_is_known_to_have_pushed_restarts_at_quality_after_a_while() -> None:
+    play = play_at("testing", gates=GATES)
+    waits = decided(play, facts(told_late(TESS)))
+    later = decided(replace(play, status=waits.status), facts(told_late(TESS)), after(19))
+    assert reason(later) == "PusherUnknown"
+    decision = decided(replace(play, status=later.status), facts(told_late(TESS)), after(20))
     assert decision.status.stage == "quality"
+    assert decision.status.history[0].message == "somebody unknown pushed cccc; back to quality"
+
+
+def test_a_wait_for_one_pusher_is_no_wait_for_the_next() -> None:
+    play = play_at("testing", gates=GATES)
+    waits = decided(play, facts(told_late(TESS)))
+    again = replace(told_late(TESS), head_sha="dddd")
+    decision = decided(replace(play, status=waits.status), facts(again), after(60))
+    assert (decision.status.stage, reason(decision)) == ("testing", "PusherUnknown")
+
+
+def test_where_the_forge_tells_of_the_head_and_not_of_the_way_to_it_nobody_waits() -> None:
+    lost = pull_request(head_sha="cccc", pushes=(Push(sha="cccc", actor=Actor(login="unknown")),))
+    decision = decided(play_at("testing", gates=GATES), facts(lost))
     assert decision.status.history[0].message == "somebody unknown pushed cccc; back to quality"
 
 

@@ -1,5 +1,3 @@
-from datetime import datetime, timedelta
-
 import pytest
 from msgspec.structs import replace
 from tests.unit.pipeline.samples import (
@@ -12,7 +10,9 @@ from tests.unit.pipeline.samples import (
     PACKAGED,
     RED,
     REVIEW,
+    ROSTER,
     RUNNING,
+    after,
     decided,
     facts,
     label,
@@ -32,10 +32,6 @@ from coderun.pipeline.facts import Rules
 
 FAILED, SUCCEEDED, CANCELLED = RunPhase.FAILED, RunPhase.SUCCEEDED, RunPhase.CANCELLED
 READY = pull_request(labels=(label(),))
-
-
-def after(seconds: float) -> datetime:
-    return NOW + timedelta(seconds=seconds)
 
 
 def attempt_of(decision: Decision) -> int:
@@ -79,7 +75,7 @@ def test_a_stage_at_work_is_waited_for(changes: dict[str, object], why: str, mes
     ("stage", "pull", "following", "what"),
     [
         ("implementation", pull_request(), "quality", "implementation passed on aaaa: pull-request by rex[bot]"),
-        ("quality", READY, "testing", "quality passed on aaaa: label ready-for-qa by cleo[bot]; checks"),
+        ("quality", READY, "testing", "quality passed on aaaa: label ready-for-qa by cleo[bot]; checks passed"),
         (
             "testing",
             pull_request(reviews=(review(ReviewState.APPROVED),)),
@@ -165,6 +161,17 @@ def test_a_role_that_nobody_has_is_a_persons_business() -> None:
     assert (waiting.kind, waiting.reason) == ("person", "NoAgentForRole")
     assert waiting.message == "no agent of the roster has the role 'quality'"
     assert waiting.would_move == "an agent with that role in coderun.yaml"
+
+
+def test_an_agent_that_the_play_names_and_nobody_knows_is_named_beside_those_there_are() -> None:
+    agents = {role: agent for role, agent in AGENTS.items() if role != "quality"}
+    decision = decided(play_at("quality", spec={"agents": {"quality": "zed"}}), facts(pull_request(), agents=agents))
+    waiting = decision.status.waiting
+    assert waiting is not None
+    assert (waiting.kind, waiting.reason) == ("person", "NoAgentForRole")
+    known = ", ".join(sorted(ROSTER.agents))
+    assert waiting.message == f"the play gives the role 'quality' to 'zed', who is not in the roster (known: {known})"
+    assert waiting.would_move == "another name in its `agents`, or an agent 'zed' in coderun.yaml"
 
 
 @pytest.mark.lesson(12, 45)

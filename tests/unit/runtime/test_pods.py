@@ -145,6 +145,13 @@ def test_a_job_that_somebody_suspended_says_so() -> None:
             "",
             "it is being ended: it was evicted (its node is being drained)",
         ),
+        (pod({"running": {}}, conditions=[condition("Ready", "True")]), "", ""),
+        (pod({"running": {}}, conditions=[condition("Ready", "False", "ContainersNotReady")]), "", ""),
+        (
+            pod({"running": {}}, conditions=[condition("Ready", "False")]),
+            "",
+            "its node 'n1' does not answer: nobody knows whether it goes on",
+        ),
         (
             pod({"running": {}}, conditions=[condition("Ready", "Unknown", "NodeStatusUnknown")]),
             "",

@@ -127,10 +127,14 @@ def pushes_of(parts: Parts, actors: Mapping[str, Actor]) -> tuple[Push, ...]:
     pull = parts.pull
     if parts.activity is None:
         return (Push(sha=pull.head.sha, actor=Actor(login=UNKNOWN_LOGIN)),)
-    moves = sorted((move for move in parts.activity if not _is_nothing(move.after)), key=_moment)
-    before = [move for move in moves if move.timestamp <= pull.created_at]
-    after = [move for move in moves if move.timestamp > pull.created_at]
-    return tuple(Push(sha=move.after, actor=actors[login_of(move.actor)], at=move.timestamp) for move in (*before[-1:], *after))
+    # Oldest first; those of one second stay in GitHub's order, which is by number.
+    moves = sorted((move for move in reversed(parts.activity) if not _is_nothing(move.after)), key=_moment)
+    before = [move for move in moves if move.timestamp < pull.created_at]
+    # GitHub tells no more than the second: what moved in that of the opening may have moved before it, or after.
+    since = [move for move in moves if move.timestamp >= pull.created_at]
+    is_told = bool(since) and since[0].timestamp == pull.created_at
+    told = since if is_told else [*before[-1:], *since]
+    return tuple(Push(sha=move.after, actor=actors[login_of(move.actor)], at=move.timestamp) for move in told)
 
 
 def _is_nothing(sha: str) -> bool:
