@@ -31,7 +31,7 @@ FORGE: Final = ("add_label", "remove_label", "comment", "review", "merge", "set_
 OCCASIONS: Final = [(stage, iteration, 1) for iteration in (1, 2) for stage in ("implementation", "quality", "testing")]
 RUNS: Final = [f"play-shop-1-{stage}-{iteration}-{attempt}" for stage, iteration, attempt in OCCASIONS]
 LEGS: Final = {f"store.create({name} Pending)": leg for leg, name in enumerate(RUNS)}
-RUNTIME: Final = ("prepare", "start", "stop", "remove", "renew_token")
+RUNTIME: Final = ("prepare", "start", "stop", "remove", "renew_token", "drop_token")
 
 
 class Fault:
