@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 from tests.acceptance.github_kit import AGENTS, REPOSITORY
-from tests.cluster.company import DEADLINE, Company
+from tests.cluster.company import DEADLINE, DONE, Company
 
 
 def test_a_task_goes_from_implementation_to_merge_in_three_pods(company: Company) -> None:
@@ -44,3 +44,18 @@ def test_a_person_runs_one_agent_from_their_desk_without_a_play(company: Company
     assert (pull.author.login, pull.state.lower()) == (company.hub.login("rex"), "open")
     assert [start.run for start in company.director.starts if start.task == 11] == ["run-shop-11-rex-1"]
     assert company.cluster.kubectl("get", "plays", "-n", company.namespace, "-o", "name") == ""
+
+
+def test_the_installed_controller_says_what_it_would_do_and_does_nothing(company: Company) -> None:
+    company.director.script = {"12:implementation": [{"do": "hold", "until": "looked"}, {"do": "commit"}, DONE]}
+    name = company.play(12)
+    company.until_started(12, "implementation")
+    dry_run = ("coderun", "controller", "--config", "/etc/coderun/config/coderun.yaml", "--dry-run")
+
+    said = company.cluster.kubectl("exec", "deployment/coderun", "-n", company.namespace, "--", *dry_run)
+
+    assert said == f"namespace {company.namespace}: nothing would be done now\n", "its agent is at work"
+    assert company.occasions(12) == [("implementation", 1, 1)]
+    company.director.released.add("looked")
+    company.until_merged(name)
+    company.assert_ran_once_each(12)

@@ -360,6 +360,11 @@ def door_of(configuration: Configuration, keys: Path, *, host: str, port: int | 
     try:
         secrets = Secrets(read, watched)
     except ConfigError as error:
-        _log.error("there is no webhook door", error=str(error))
+        _log.warning(
+            "no webhooks are taken in",
+            error=str(error),
+            hint="with the chart: name a Secret in webhook.secretName, or give an App's Secret the key webhook-secret; "
+            "without webhooks everything works too, up to a poll later",
+        )
         return None
     return DoorSettings(host=host or said.host, port=wanted, secrets=secrets)

@@ -187,7 +187,7 @@ class PlayReconciler:
                 queued = await self._take(play, action, forge) or queued
             except RefusedError as error:
                 refusal = str(error)
-                _log.warning("the forge refused", play=play.name, action=type(action).__name__, error=refusal)
+                _log.warning("an action was refused", play=play.name, action=type(action).__name__, error=refusal)
         return _Done(refusal=refusal, queued=queued, runs=tuple(runs))
 
     async def _take(self, play: Play, action: Action, forge: Forge) -> int:
