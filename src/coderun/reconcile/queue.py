@@ -137,6 +137,8 @@ class WorkQueue(Generic[KeyT]):
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
+        while self._timers and self._due.get(self._timers[0][2]) != self._timers[0][0]:
+            heapq.heappop(self._timers)  # cancelled, or replaced by an earlier one: nobody waits for it
         if self._timers:
             left = max(0.0, self._timers[0][0] - self._clock())
             self._alarm = asyncio.get_running_loop().call_later(left, self._ring_out)

@@ -152,6 +152,27 @@ async def test_an_appointment_that_was_cancelled_does_not_ring_and_a_later_one_d
     assert queue.is_idle
 
 
+async def test_nobody_is_woken_for_appointments_that_were_cancelled() -> None:
+    looked = 0
+
+    def clock() -> float:
+        nonlocal looked
+        looked += 1
+        return time.monotonic()
+
+    queue: WorkQueue[int] = WorkQueue(clock)
+    for key in range(100):
+        queue.add_after(key, 0.01 + key / 1000)
+        queue.cancel_timer(key)
+    waiting = asyncio.create_task(queue.get())
+    await asyncio.sleep(0)
+    before = looked
+    await asyncio.sleep(0.3)
+    assert looked == before
+    queue.add_after(7, 0.01)
+    assert await asyncio.wait_for(waiting, 60) == 7
+
+
 async def test_back_off_doubles_with_each_failure_in_a_row_up_to_a_cap_and_forgets() -> None:
     queue: WorkQueue[str] = WorkQueue(Clock())
     waits = [queue.retry("a") for _ in range(12)]
