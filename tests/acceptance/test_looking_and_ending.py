@@ -1,7 +1,7 @@
 """Looking at plays and ending them works whatever the repository is like just now, and whether a controller runs or not."""
 
 import pytest
-from tests.acceptance.kit import Place, until
+from tests.acceptance.kit import Place, Ran, until
 
 from coderun.model.coderun import RunPhase
 from coderun.runtime import proc
@@ -51,12 +51,18 @@ async def test_a_merge_that_no_controller_has_seen_yet_is_not_asked_for_again(pl
     assert told["wouldMove"] == "a controller, as none is running: `coderun up`"
 
 
-async def test_cancelling_ends_the_agent_though_no_controller_runs(place: Place) -> None:
+async def _agent_without_a_controller(place: Place) -> Ran:
+    """An agent at work, whose controller was killed."""
     place.script({"implementation": [{"do": "hold", "until": "never"}]})
     playing = place.start("play", "--task", "1", "--plain")
     agent = await place.until_ran("implementation")
     await place.until_run_is(RunPhase.RUNNING)
     playing.kill()
+    return agent
+
+
+async def test_cancelling_ends_the_agent_though_no_controller_runs(place: Place) -> None:
+    agent = await _agent_without_a_controller(place)
     ended = await place.coderun("cancel", "1")
     assert "is being cancelled; its agent is told to end; no controller is running" in ended.out, ended.said
     await until(lambda: proc.identify(agent.pid) is None, "the agent to end", tell=place.tell)
@@ -67,11 +73,7 @@ async def test_cancelling_ends_the_agent_though_no_controller_runs(place: Place)
 
 
 async def test_aborting_ends_the_agent_though_no_controller_runs(place: Place) -> None:
-    place.script({"implementation": [{"do": "hold", "until": "never"}]})
-    playing = place.start("play", "--task", "1", "--plain")
-    agent = await place.until_ran("implementation")
-    await place.until_run_is(RunPhase.RUNNING)
-    playing.kill()
+    agent = await _agent_without_a_controller(place)
     ended = await place.coderun("abort", "1")
     assert "is being aborted; its agent is told to end; no controller is running" in ended.out, ended.said
     await until(lambda: proc.identify(agent.pid) is None, "the agent to end", tell=place.tell)

@@ -59,7 +59,7 @@ def explain(
     event = _last_event(play, deliveries)
     command = play.spec.commands[-1] if play.spec.commands else None
     since = waiting.since if waiting is not None else status.finished_at
-    would_move = waiting.would_move if waiting is not None else _way_on(play)
+    would_move = waiting.would_move if waiting is not None else way_on(play)
     waits_for = waiting.message if waiting is not None else ("" if play.is_finished else "the first look of a controller")
     if not controller and not play.is_finished and pull is not None and pull.state is not PullState.OPEN:
         waits_for = f"a controller that sees that pull request #{pull.number} is {pull.state.value}"
@@ -88,7 +88,8 @@ def explain(
     )
 
 
-def _way_on(play: Play) -> str:
+def way_on(play: Play) -> str:
+    """What takes up a play again that has ended without success, "" for any other."""
     if play.status.phase in {PlayPhase.FAILED, PlayPhase.ABORTED}:
         return f"`coderun retry {play.name}`"
     return ""

@@ -17,7 +17,7 @@ import msgspec
 from coderun.model.config import is_branch_name
 from coderun.model.errors import ConfigError
 from coderun.model.github import GitHubHost
-from coderun.model.repository import parse_repository
+from coderun.model.repository import host_of, parse_repository
 from coderun.model.text import did_you_mean, listed, printable
 
 STATE_VARIABLE: Final = "CODERUN_STATE"
@@ -157,7 +157,7 @@ def find_github_repository(repository: Path, configured: str, host: GitHubHost, 
     if not text:
         raise ConfigError("nothing says which repository on GitHub this is: set forge.repository, or a remote called origin")
     found = parse_repository(text)
-    wanted = parse_repository(f"{host.web}/owner/name").host
+    wanted = host_of(host.web)
     is_slug = configured.count("/") == 1 and "://" not in configured and "@" not in configured
     if found.is_local or (found.host != wanted and not is_slug):
         source = "forge.repository" if configured else "the remote origin"

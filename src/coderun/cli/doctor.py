@@ -62,7 +62,7 @@ def print_findings(findings: "list[Finding]") -> None:
         if finding.link:
             # At the beginning of a line, where a terminal that must break it can still give it back whole.
             console.print(Text(finding.link, style="underline"), soft_wrap=True)
-    console.print(Text(f"\n{summary(findings)}", style="bold"), soft_wrap=True)
+    console.print(Text(f"\n{_summary(findings)}", style="bold"), soft_wrap=True)
 
 
 def _folded(text: str, room: int) -> list[str]:
@@ -77,7 +77,7 @@ def _folded(text: str, room: int) -> list[str]:
     ]
 
 
-def summary(findings: "list[Finding]") -> str:
+def _summary(findings: "list[Finding]") -> str:
     """What it all comes to, in a sentence."""
     from coderun.app.doctor import State
     from coderun.model.text import listed

@@ -139,7 +139,7 @@ def _announce(submitted: "list[Submitted]") -> None:
 
 
 def _summarise(plays: "list[Play]") -> None:
-    from coderun.model.play import PlayPhase
+    from coderun.app.explain import way_on
 
     for play in plays:
         status = play.status
@@ -148,7 +148,6 @@ def _summarise(plays: "list[Play]") -> None:
         rounds = "round" if status.iteration == 1 else "rounds"
         tail = status.message or (waiting.message if waiting is not None else "")
         say(f"task {play.spec.task_id}:{pull} {status.phase.value} after {status.iteration} {rounds}. {safe(tail)}")
-        if waiting is not None and waiting.would_move:
-            say(f"  what would move it: {safe(waiting.would_move)}")
-        elif status.phase in {PlayPhase.FAILED, PlayPhase.ABORTED}:
-            say(f"  what would move it: `coderun retry {safe(play.name)}`")
+        would_move = waiting.would_move if waiting is not None else way_on(play)
+        if would_move:
+            say(f"  what would move it: {safe(would_move)}")

@@ -1,6 +1,6 @@
 """`coderun cancel|abort|pause|resume|retry|approve`: what people do to runs and plays."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,12 +15,25 @@ if TYPE_CHECKING:
 PlayArgument = Annotated[str, typer.Argument(metavar="PLAY", help="Name of the play, or the number of its task.")]
 
 
-def _change(repo: str, name: str, change: "Callable[[Play], PlaySpec]", say_of: "Callable[[Play], str]") -> None:
+async def _nothing_more(_system: "Workplace", _play: "Play") -> str:
+    return ""
+
+
+def _change(
+    repo: str,
+    name: str,
+    change: "Callable[[Play], PlaySpec]",
+    say_of: "Callable[[Play], str]",
+    *,
+    also: "Callable[[Workplace, Play], Awaitable[str]]" = _nothing_more,
+) -> None:
+    """Change a play and say so; `also` does what else belongs to it, and says what that was."""
+
     async def work(system: "Workplace") -> None:
         from coderun.app.steer import change_play
 
         play = await change_play(system.store, name, change)
-        say(f"play {safe(play.name)}: {say_of(play)}{await _hint(system)}")
+        say(f"play {safe(play.name)}: {say_of(play)}{await also(system, play)}{await _hint(system)}")
 
     with_system(repo, work)
 
@@ -60,15 +73,14 @@ def abort(play: PlayArgument, repo: RepoOption = "") -> None:
     """
     from coderun.pipeline.wishes import aborting
 
-    async def work(system: "Workplace") -> None:
-        from coderun.app.steer import change_play, runs_of
+    _change(repo, play, aborting, lambda _: "is being aborted", also=_end_its_agents)
 
-        aborted = await change_play(system.store, play, aborting)
-        told = [run for run in await runs_of(system.store, aborted) if await _end_at_once(system, run, "the play was aborted")]
-        ended = "" if not told else "; its agent is told to end" if len(told) == 1 else "; its agents are told to end"
-        say(f"play {safe(aborted.name)}: is being aborted{ended}{await _hint(system)}")
 
-    with_system(repo, work)
+async def _end_its_agents(system: "Workplace", play: "Play") -> str:
+    from coderun.app.steer import runs_of
+
+    told = [run for run in await runs_of(system.store, play) if await _end_at_once(system, run, "the play was aborted")]
+    return "" if not told else "; its agent is told to end" if len(told) == 1 else "; its agents are told to end"
 
 
 def retry(play: PlayArgument, repo: RepoOption = "") -> None:

@@ -309,8 +309,9 @@ async def _configure(target: Target, environ: Mapping[str, str]) -> tuple[Any, s
         wanted = f"context {target.context!r} of " if target.context else ""
         known = _contexts(config, path)
         if target.context and known and target.context not in known:
-            named = listed(sorted(known), limit=20)
-            raise ConfigError(f"the kubeconfig {path} has no context {target.context!r}; it has: {named}") from error
+            raise ConfigError(
+                f"the kubeconfig {path} has no context {target.context!r}; it has: {listed(sorted(known))}"
+            ) from error
         why = "it is empty" if _is_empty(path) else error
         raise ConfigError(f"cannot use {wanted}the kubeconfig {path}: {why}") from error
     _check_plugin(loader, configuration, path)

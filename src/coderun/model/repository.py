@@ -64,6 +64,11 @@ def canonical(text: str) -> str:
         return text
 
 
+def host_of(web: str) -> str:
+    """The host of the repositories of the forge at that address (a URL without a path). Raises as `parse_repository`."""
+    return parse_repository(f"{web}/owner/name").host
+
+
 def names_a_host(text: str) -> bool:
     """Whether `text` says on which host the repository is; what is only owner/name does not."""
     return any(pattern.fullmatch(text.strip()) for pattern in (_URL, _SCP, _CANONICAL))

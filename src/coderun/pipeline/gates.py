@@ -158,12 +158,17 @@ def change_requests(pull: PullRequest, roster: Roster) -> list[Review]:
     return [review for review in asked if review.actor.can_write or roster.of_login(review.actor.login) is not None]
 
 
+def is_head_told(pull: PullRequest) -> bool:
+    """Whether the pushes that the forge tells of lead to today's head."""
+    return bool(pull.pushes) and pull.pushes[-1].sha == pull.head_sha
+
+
 def pushes_after(pull: PullRequest, head_sha: str) -> tuple[Push, ...] | None:
     """Pushes since the head was `head_sha`; None where it never was, or where they do not lead to today's head.
 
     A forge may tell of a new head before it tells who pushed it: nobody is to be taken for its author then.
     """
-    if not pull.pushes or pull.pushes[-1].sha != pull.head_sha:
+    if not is_head_told(pull):
         return None
     for at in range(len(pull.pushes) - 1, -1, -1):
         if pull.pushes[at].sha == head_sha:

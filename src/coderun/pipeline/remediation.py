@@ -9,10 +9,11 @@ from typing import Final
 from msgspec.structs import replace
 
 from coderun.model.pulls import Mergeability, PullRequest, PullState, Review
+from coderun.pipeline.clock import deadline
 from coderun.pipeline.decision import RemoveLabel
 from coderun.pipeline.definition import Remedy, Stage, Trigger
 from coderun.pipeline.draft import Draft, pull_ref
-from coderun.pipeline.gates import change_requests, find_label, pushes_after, short
+from coderun.pipeline.gates import change_requests, find_label, is_head_told, pushes_after, short
 
 PUSHER_UNKNOWN: Final = "PusherUnknown"
 PUSHER_RECHECK_SECONDS: Final = 2.0
@@ -69,12 +70,12 @@ def _may_be_told_yet(draft: Draft, pull: PullRequest) -> bool:
 
     Taken at once for somebody else's, a push of the stage's own agent would end its run and send the play back.
     """
-    if pull.pushes and pull.pushes[-1].sha == pull.head_sha:
+    if is_head_told(pull):
         return False
     waiting = draft.play.status.waiting
-    if waiting is None or waiting.since is None or (waiting.reason, waiting.target) != (PUSHER_UNKNOWN, pull.head_sha):
+    if waiting is None or (waiting.reason, waiting.target) != (PUSHER_UNKNOWN, pull.head_sha):
         return True
-    return draft.now < waiting.since + timedelta(seconds=PUSHER_PATIENCE_SECONDS)
+    return deadline(waiting.since, PUSHER_PATIENCE_SECONDS, draft.now) is not None
 
 
 def _take_as_answer(draft: Draft, pull: PullRequest) -> None:

@@ -4,7 +4,7 @@ import msgspec
 from msgspec.structs import replace
 
 from coderun.model.errors import ConfigError, InvalidCodeRunError
-from coderun.model.repository import names_a_host, parse_repository
+from coderun.model.repository import host_of, names_a_host, parse_repository
 from coderun.plan.order import GITHUB, ForgeRef, Limits
 from coderun.plan.templates import NO_TEMPLATES, TemplateSet
 
@@ -79,7 +79,7 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
             return self.forge
         if wanted.is_local or not self.forge.web:
             return self.forge
-        if names_a_host(repository_url) and wanted.host != (here := parse_repository(f"{self.forge.web}/owner/name").host):
+        if names_a_host(repository_url) and wanted.host != (here := host_of(self.forge.web)):
             raise InvalidCodeRunError(
                 f"CodeRun {wanted_by!r}: spec.repositoryUrl is on {wanted.host}, and this controller works with {here}; "
                 "name a repository there, or set forge.url"

@@ -246,7 +246,7 @@ class JobRuntime:
         now = self._clock()
         if watched.waits_since is None:
             watched.waits_since, watched.look_at = now, now + self._look_again / 2
-        is_silent = needs_events(self._look(job, with_events=False))
+        is_silent = needs_events(self._look(job, with_events=False) if watched.events else seen)
         if is_silent and now < watched.waits_since + self._look_again / 2:
             # Every job waits so for a moment: that is not worth a word.
             seen = msgspec.structs.replace(seen, detail="")

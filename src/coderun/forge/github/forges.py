@@ -9,7 +9,7 @@ from coderun.forge.github.forge import GitHubForge
 from coderun.forge.github.permissions import control_permissions
 from coderun.model.errors import RefusedError
 from coderun.model.github import GitHubHost
-from coderun.model.repository import RepositoryId, parse_repository
+from coderun.model.repository import RepositoryId, host_of
 
 
 class GitHubForges:
@@ -57,7 +57,7 @@ class GitHubForges:
 def on_host(host: GitHubHost, repository_url: str) -> RepositoryId:
     """The repository, which must be on this GitHub. Raises `RefusedError`."""
     repository = repository_of(repository_url)
-    wanted = parse_repository(f"{host.web}/owner/name").host
+    wanted = host_of(host.web)
     if repository.host != wanted:
         raise RefusedError(
             f"repository {repository} is on {repository.host}, and this controller works with {wanted}; "
