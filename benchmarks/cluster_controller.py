@@ -19,7 +19,7 @@ from typing import Any
 
 import structlog
 
-from coderun.app.cluster import ClusterController, ClusterHosting
+from coderun.app.cluster import ClusterController, ClusterHosting, spare_collections
 from coderun.app.configuration import Configuration, read_cluster_configuration
 from coderun.app.hosting import ForgeParts
 from coderun.app.local import now
@@ -112,6 +112,7 @@ def told(controller: ClusterController, requests: Requests) -> dict[str, Any]:
 
 async def main(kubeconfig: str, namespace: str) -> None:
     """Work until standard input ends."""
+    spare_collections()  # as `coderun controller` does
     requests = Requests()
     client = await KubeClient.connect(Target(kubeconfig=kubeconfig), environ={}, observer=requests)
     controller = ClusterController(

@@ -58,6 +58,8 @@ async def _measure(plane: ControlPlane) -> list[Row]:
         with _client(plane, "bare_controller", "bare") as (namespace, client):
             async with connected(_anybody(plane, namespace), namespace) as cluster:
                 bare = await _figures(cluster, client)
+        # What it leaves behind keeps the cluster's own controllers at work: the other one starts from an empty cluster, too.
+        await asyncio.to_thread(plane.kubectl, "delete", "namespace", namespace, "--timeout=300s")
         with _client(plane, "cluster_controller", "ours") as (namespace, controller):
             async with connected(_anybody(plane, namespace), namespace) as cluster:
                 finished = await _finished(cluster, controller)

@@ -123,10 +123,13 @@ class Api:
     url: str
     ssl: Any = True
 
-    async def call(self, method: str, path: str, body: Any = None, *, kind: str = JSON, **query: str) -> Reply:
+    async def call(
+        self, method: str, path: str, body: Any = None, *, kind: str = JSON, accept: str = "", **query: str
+    ) -> Reply:
         """One request, whatever comes of it."""
         data = None if body is None else io.BytesIO(body if isinstance(body, bytes) else json.dumps(body).encode())
         headers = {"Content-Type": kind} if body is not None else {}
+        headers |= {"Accept": accept} if accept else {}
         async with self.session.request(
             method, self.url + path, data=data, params=query, headers=headers, ssl=self.ssl
         ) as response:
@@ -932,6 +935,30 @@ class ApiServerContract:
             body = await response.json()
         assert body["kind"] == "PartialObjectMetadataList"
         assert "spec" not in body["items"][0]
+
+    async def test_an_answer_may_be_metadata_alone(self, api: Api, ns: str, widgets: str) -> None:
+        maps = f"/api/v1/namespaces/{ns}/configmaps"
+        accept = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
+        body = {"metadata": {"name": "bare", "labels": {"a": "b"}}, "data": {"key": "text"}}
+        made = await api.call("POST", maps, body, accept=accept)
+        changed = await api.call("PATCH", f"{maps}/bare", {"data": {"key": "other"}}, kind=MERGE, accept=accept)
+        read = await api.call("GET", f"{maps}/bare", accept=accept)
+        for reply in (made, changed, read):
+            assert reply.body["kind"] == "PartialObjectMetadata"
+            assert reply.body["metadata"]["labels"] == {"a": "b"}
+            assert "data" not in reply.body
+        assert made.status == 201
+        assert int(made.version) < int(changed.version) == int(read.version)
+        again = await api.call("POST", maps, body, accept=accept)
+        assert (again.status, again.body["kind"], again.reason) == (409, "Status", "AlreadyExists")
+        assert (await api.get(f"{maps}/bare")).body["data"] == {"key": "other"}
+        gone = await api.call("DELETE", f"{maps}/bare", accept=accept)
+        assert (gone.status, gone.body["kind"]) == (200, "Status")
+        await api.create(widgets, {**widget(), "metadata": {"name": "one", "finalizers": ["example.com/wait"]}})
+        going = await api.call("DELETE", f"{widgets}/one", accept=accept)
+        assert going.status == 200
+        assert going.body["metadata"]["deletionTimestamp"]
+        await api.patch(f"{widgets}/one", {"metadata": {"finalizers": None}})
 
     # --- watches --------------------------------------------------------------------------------------------------------------
 

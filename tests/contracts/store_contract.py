@@ -364,7 +364,17 @@ class StoreContract:
         watch = store.watch()
         for number in range(50):
             made = await store.update_status(in_stage(made, f"stage-{number}"))
-        assert await hints(watch, until=bool) == [Change(kind="Play", name=made.name)]
+        assert [(change.kind, change.name) for change in await hints(watch, until=bool)] == [("Play", made.name)]
+
+    async def test_only_ones_own_status_may_be_told_as_that(self, store: Store, other: Store) -> None:
+        made = await store.create(play())
+        mine, theirs = store.watch(), other.watch()
+        made = await store.update(
+            msgspec.structs.replace(made, metadata=msgspec.structs.replace(made.metadata, labels={"a": "b"}))
+        )
+        made = await store.update_status(in_stage(made, "one"))
+        assert not any(change.own_status for change in await hints(mine, until=bool)), "a status, and more"
+        assert not any(change.own_status for change in await hints(theirs, until=bool))
 
     async def test_a_write_that_changes_nothing_is_not_told(self, store: Store) -> None:
         made = await store.create(play("a"))

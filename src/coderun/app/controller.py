@@ -301,6 +301,8 @@ class Controller:
         kinds = {Play.KIND: Kind.PLAY, CodeRun.KIND: Kind.RUN}
         async for batch in changes:
             for change in batch:
+                if change.own_status and change.kind == CodeRun.KIND:
+                    continue  # the pass that wrote it has said when the next one is due
                 if change.kind in kinds:
                     self._queue.add(Key(kinds[change.kind], change.name))
                 elif change.kind == "Delivery" and not change.deleted:

@@ -142,6 +142,8 @@ class WorldMetrics:
     def __init__(self, metrics: Metrics, namespace: str) -> None:
         self._metrics = metrics
         self._namespace = namespace
+        self._passes: dict[tuple[str, str], Counter] = {}
+        self._times: dict[str, Histogram] = {}
 
     def queue(self, name: str) -> QueueMetrics:
         """See `ControllerMetrics`."""
@@ -150,10 +152,17 @@ class WorldMetrics:
     def reconciled(self, kind: str, result: str, seconds: float) -> None:
         """See `ControllerMetrics`."""
         at = self._metrics
-        at.passes.labels(namespace=self._namespace, controller=kind, result=result).inc()
+        # Looking label values up costs more than counting.
+        passes, times = self._passes.get((kind, result)), self._times.get(kind)
+        if passes is None:
+            labels = {"namespace": self._namespace, "controller": kind, "result": result}
+            passes = self._passes[kind, result] = at.passes.labels(**labels)
+        if times is None:
+            times = self._times[kind] = at.time.labels(namespace=self._namespace, controller=kind)
+        passes.inc()
+        times.observe(seconds)
         if result == "error":
             at.errors.labels(namespace=self._namespace, controller=kind).inc()
-        at.time.labels(namespace=self._namespace, controller=kind).observe(seconds)
 
     def delivery(self, state: str) -> None:
         """See `ControllerMetrics`."""
@@ -193,12 +202,19 @@ class _ApiMetrics(Observer):
     def __init__(self, requests: Counter, times: Histogram) -> None:
         self._requests = requests
         self._times = times
+        self._known: dict[tuple[str, str, int], tuple[Counter, Histogram | None]] = {}
 
     def request(self, *, method: str, resource: str, status: int, seconds: float) -> None:
         """See `Observer`."""
-        self._requests.labels(method=method, resource=resource, code=_code(status)).inc()
-        if method != "WATCH":
-            self._times.labels(method=method, resource=resource).observe(seconds)
+        known = self._known.get((method, resource, status))
+        if known is None:
+            requests = self._requests.labels(method=method, resource=resource, code=_code(status))
+            times = None if method == "WATCH" else self._times.labels(method=method, resource=resource)
+            known = self._known[method, resource, status] = (requests, times)
+        requests, times = known
+        requests.inc()
+        if times is not None:
+            times.observe(seconds)
 
 
 class _Objects(Collector):

@@ -63,6 +63,7 @@ def command(
     async def work() -> None:
         import os
 
+        from coderun.app.cluster import spare_collections
         from coderun.app.configuration import read_cluster_configuration
         from coderun.app.metrics import Metrics
         from coderun.kube.api import Api
@@ -77,6 +78,7 @@ def command(
             if dry_run:
                 await _rehearse(Api(client, dry_run=True), configuration, namespaces, github_keys)
                 return
+            spare_collections()
             controller = _make(
                 Api(client), configuration, metrics, namespaces, lease_namespace or client.namespace, github_keys
             )

@@ -27,6 +27,9 @@ _LIST_TRIES: Final = 4
 PatchKind: TypeAlias = Literal["merge", "json"]
 _PATCHES: Final = {"merge": "application/merge-patch+json", "json": "application/json-patch+json"}
 _APPLY: Final = "application/apply-patch+yaml"
+_BARE: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
+"""Asks for an answer without spec, data and status: what was just sent need not come back."""
+
 _UNFIT: Final = re.compile("[\x7f-\x9f\u2028\u2029\ufdd0-\ufdef\ufeff\ufffe\uffff]")
 _UNFIT_BYTES: Final = re.compile(rb"\x7f|\xc2[\x80-\x9f]|\xe2\x80[\xa8\xa9]|\xef[\xb7\xbb\xbf]")
 _encoder: Final = msgspec.json.Encoder()
@@ -59,7 +62,11 @@ class Api:
         attempted = _say("read", resource, namespace, name)
         try:
             body = await self.client.request(
-                "GET", resource.path(namespace, name), attempted=attempted, resource=resource.plural
+                "GET",
+                resource.path(namespace, name),
+                attempted=attempted,
+                accept=_BARE if type_ is Bare else "",
+                resource=resource.plural,
             )
         except NotFoundError:
             return None
@@ -263,6 +270,7 @@ class Api:
                 query=asked,
                 body=encoded,
                 content_type=content_type,
+                accept=_BARE if type_ is Bare else "",
                 gate=self._gate,
                 resource=resource.plural,
             )

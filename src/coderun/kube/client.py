@@ -7,6 +7,7 @@ work of the request itself. What an answer means is `kube.errors`; typed calls a
 
 import asyncio
 import contextlib
+import functools
 import os
 import shutil
 import time
@@ -114,6 +115,7 @@ class KubeClient:
         query: Mapping[str, str] | None = None,
         body: bytes | None = None,
         content_type: str = "application/json",
+        accept: str = "",
         gate: Gate | None = None,
         patience: float = _FIRST_BYTES,
         resource: str = "",
@@ -127,6 +129,8 @@ class KubeClient:
         """
         limits = aiohttp.ClientTimeout(total=patience)
         headers = {"Content-Type": content_type} if body is not None else {}
+        if accept:
+            headers["Accept"] = accept
         for is_last in (False, True):
             start = self._clock()
             status = 0
@@ -195,7 +199,7 @@ class KubeClient:
             Exception
         ) as error:  # a pod's token file that is being replaced: the official client raises what it stumbles over
             raise ClusterUnavailableError(f"the credentials for {self.server} cannot be read now: {error}") from error
-        url = f"{self.server}{path}?{urlencode(query)}" if query else f"{self.server}{path}"
+        url = f"{self.server}{path}?{_query(tuple(query.items()))}" if query else f"{self.server}{path}"
         asked = _gate.set(gate)
         try:
             return await self._session.request(
@@ -221,6 +225,12 @@ class KubeClient:
             self._fresh_until = self._clock() + REFRESH_SECONDS
             await self._reload()
         return True
+
+
+@functools.lru_cache(maxsize=256)
+def _query(asked: tuple[tuple[str, str], ...]) -> str:
+    """As it stands in a URL: most requests ask for one of a few things."""
+    return urlencode(asked)
 
 
 def _break_off(answer: aiohttp.ClientResponse) -> None:

@@ -6,8 +6,9 @@ more when it has its connection, so that a process that slept through its lease 
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
 
 from coderun.kube.errors import NotLeadingError
 
@@ -40,19 +41,31 @@ class Gate:
         if not self.is_open:
             raise NotLeadingError("nothing was written: this process is not the leader (any more)")
 
-    @asynccontextmanager
-    async def writing(self) -> AsyncIterator[None]:
+    def writing(self) -> AbstractAsyncContextManager[None]:
         """Around one write. Raises `NotLeadingError` where the gate is shut, or is shut meanwhile: it may have arrived then."""
-        self.check()
-        limit = asyncio.timeout(None)
+        return _Writing(self, self._under_way)
+
+
+class _Writing:
+    """One write on its way: a generator as a context manager would cost more than all that happens here."""
+
+    __slots__ = ("_gate", "_limit", "_under_way")
+
+    def __init__(self, gate: Gate, under_way: set[asyncio.Timeout]) -> None:
+        self._gate = gate
+        self._under_way = under_way
+        self._limit = asyncio.timeout(None)
+
+    async def __aenter__(self) -> None:
+        self._gate.check()
+        await self._limit.__aenter__()
+        self._under_way.add(self._limit)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._under_way.discard(self._limit)
         try:
-            async with limit:
-                self._under_way.add(limit)
-                try:
-                    yield
-                finally:
-                    self._under_way.discard(limit)
-        except TimeoutError as error:
-            if not limit.expired():
-                raise
-            raise NotLeadingError("a write was given up: this process is not the leader any more") from error
+            await self._limit.__aexit__(kind, error, trace)
+        except TimeoutError as expired:
+            raise NotLeadingError("a write was given up: this process is not the leader any more") from expired

@@ -225,12 +225,17 @@ class Informer(Generic[T]):
         meta = _meta_of(event.object)
         if event.type == "DELETED":
             self._deleted(meta)
-        elif event.type != "BOOKMARK":
+        elif event.type != "BOOKMARK" and not self._is_known(meta):
             found = self._decoded(event.object)
             if found is not None:
                 self._put(found)
         if meta.resource_version:
             self.version = meta.resource_version
+
+    def _is_known(self, meta: KubeMeta) -> bool:
+        """Whether this is what is held already: the echo of our own write, as half of all news are."""
+        held = self._objects.get(meta.name)
+        return held is not None and (held.metadata.uid, held.metadata.resource_version) == (meta.uid, meta.resource_version)
 
     def _deleted(self, meta: KubeMeta) -> None:
         self._gone.pop(meta.uid, None)

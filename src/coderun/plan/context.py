@@ -50,8 +50,7 @@ class Variable(msgspec.Struct, frozen=True, kw_only=True):
 def build_context(subject: Subject) -> dict[str, Any]:
     """The whole context of a run, every variable of the table in it; texts without NUL and lone surrogates."""
     context: dict[str, Any] = {}
-    for variable in VARIABLES:
-        *parents, name = variable.name.split(".")
+    for variable, parents, name in _PLACED:
         place = context
         for parent in parents:
             place = place.setdefault(parent, {})
@@ -372,4 +371,8 @@ VARIABLES: Final[tuple[Variable, ...]] = (
     _var("timeout", "number", "spec.timeout, limits", "seconds the run may take", lambda s: int(s.order.limits.timeout)),
     _var("mcp_servers", "object", _OVERLAY, "servers of mcp.json by name", mcp_servers),
     _var("mcp_rules", "list of texts", _OVERLAY, "rules that allow the tools of these servers", mcp_rules),
+)
+
+_PLACED: Final = tuple(
+    (variable, tuple(parents), name) for variable in VARIABLES for *parents, name in [variable.name.split(".")]
 )

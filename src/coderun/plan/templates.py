@@ -17,6 +17,7 @@ import msgspec
 
 from coderun.handlebars import Environment, Limits, TemplateError
 from coderun.model.text import listed, printable
+from coderun.plan.memory import Marks, Memory, Text
 
 SUFFIX: Final = ".hbs"
 MAX_FILE_BYTES: Final = 512 * 1024
@@ -136,7 +137,9 @@ class TemplateSet:
         sources = {name: text.text for name, text in self._by_name.items()}
         self._environment = Environment(sources, limits=_LIMITS, keep_github_expressions=True)
         self._chosen: dict[tuple[str, Kind], dict[str, Choice]] = {}
+        self._hooked: dict[tuple[str, Kind], tuple[str, ...]] = {}
         self._heads: dict[str, tuple[str, ...]] = {}
+        self._memories: dict[str, Memory | None] = {}
 
     def choices(self, agent: str, kind: Kind) -> Mapping[str, Choice]:
         """Which template makes each file of a run, by the file's name; those that nobody wrote are left out."""
@@ -155,27 +158,34 @@ class TemplateSet:
 
     def hooks(self, agent: str, kind: Kind) -> tuple[str, ...]:
         """Names of the hook files of a run."""
-        return tuple(f"{_HOOKS}-{name}" for name in self._hooks(agent, kind))
+        known = self._hooked.get((agent, kind))
+        if known is None:
+            known = self._hooked[agent, kind] = tuple(f"{_HOOKS}-{name}" for name in self._hooks(agent, kind))
+        return known
 
     def render(self, choices: Mapping[str, Choice], context: Mapping[str, Any]) -> Rendered:
         """Render them all; problems are gathered, not raised. What is wrong is left out of the files."""
         problems: list[Problem] = []
         made: dict[str, str] = {}
         known = dict(context)
+        marks = Marks(known)
         # The catalogue first: the others may quote it.
         for output in sorted(choices, key=lambda name: (name != CATALOG, name)):
             template = choices[output].template
             if template is None:
                 continue
             try:
-                text = self._render(template, known)
+                done = self._render(template, known, marks)
             except TemplateError as error:
                 problems.append(Problem(output=output, message=self._told(error)))
                 continue
-            problems += _faults(output, text, template.origin)
-            made[output] = text
+            if done.faults is None:
+                done.faults = tuple(_faults(output, done.text, template.origin))
+            problems += done.faults
+            made[output] = done.text
             if output == CATALOG:
-                known["toolman_catalog_markdown"] = text
+                known["toolman_catalog_markdown"] = done.text
+                marks = Marks(known)
         problems += _too_much(made)
         files = {name: text for name, text in made.items() if name != SYSTEM_PROMPT}
         return Rendered(files=files, system_prompt=made.get(SYSTEM_PROMPT), prompt=made.get(PROMPT), problems=tuple(problems))
@@ -221,14 +231,20 @@ class TemplateSet:
     def _name_of(self, template: TemplateText) -> str:
         return template.key if self._by_name.get(template.key) is template else f"packaged/{template.key}"
 
-    def _render(self, template: TemplateText, context: Mapping[str, Any]) -> str:
+    def _render(self, template: TemplateText, context: Mapping[str, Any], marks: Marks) -> Text:
         compiled = self._environment.template(self._name_of(template))
         if compiled.name not in self._heads:
             self._heads[compiled.name] = _heads(compiled.references.variables)
         for name in self._heads[compiled.name]:
             if name not in context:
                 raise _unknown_variable(template, compiled.name, name, context)
-        return compiled.render(context)
+        if compiled.name not in self._memories:
+            reads = compiled.reached.values()
+            # What is written to the log at each rendering would be missed.
+            speaks = any(each.dynamic or "log" in each.helpers for each in reads)
+            self._memories[compiled.name] = None if speaks else Memory(compiled.render)
+        memory = self._memories[compiled.name]
+        return Text(compiled.render(context)) if memory is None else memory.text(context, marks)
 
     def _told(self, error: TemplateError) -> str:
         callers = tuple(self._told_place(caller) for caller in error.callers)

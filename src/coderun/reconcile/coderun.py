@@ -228,6 +228,7 @@ class CodeRunReconciler:
         self._view.see_run(written, workspace)
         if not decision.status.work_completed:
             return Again(after=decision.again_after, plays=plays)
+        self._begun_here.discard(run.name)
         result = decision.status.result
         reason = result.terminal_reason if result is not None else ""
         _log.info("run ended", coderun=run.name, phase=decision.status.phase.value, reason=reason)

@@ -37,7 +37,7 @@ CORE_EVENTS: Final = Resource("", "v1", "events", "Event")
 """Events as the core API serves them: the one where they can be asked for by the object they are about."""
 
 LOOK_AGAIN: Final = 10.0
-"""How often (seconds) the Events about a job that waits are read at first; the longer it waits, the rarer."""
+"""How often (seconds) the Events about a job that waits are read at first, and when for the first time; later, rarer."""
 
 _RAREST: Final = 6
 """How many times `LOOK_AGAIN` may pass between two looks at a job that waits."""
@@ -147,6 +147,7 @@ class JobRuntime:
         self._secrets: dict[str, str] = {}
         self._stopped_before: dict[str, str] = {}
         self._watched: dict[str, _Watched] = {}
+        self._packed: dict[str, tuple[RunPlan, tuple[Parcel, ...]]] = {}
         self._gone: dict[str, tuple[str, Observation]] = {}
         self._job_of_pod: dict[str, str] = {}
         self._listeners: set[asyncio.Queue[str]] = set()
@@ -174,17 +175,21 @@ class JobRuntime:
         secret = await self._maker.ensure(SECRETS, manifests.token_secret(plan), plan, _TokenSecret)
         self._stopped_before[plan.job] = secret.metadata.annotations.get(STOP_REASON, "")
         await self._write_token(plan.job, plan.token, secret)
+        self._packed[plan.job] = (plan, parcels)
 
     async def start(self, plan: RunPlan) -> None:
         """Create the Job, unless it was ever created. A job that was stopped before gets one that starts no pod.
 
         Raises: as `prepare`.
         """
+        known, parcels = self._packed.pop(plan.job, (None, ()))
         if self._started(plan) is not None:
             return
+        if known is not plan:
+            parcels = self._pack(plan)
         claim = await self._claims.claim_of(plan)
         stopped = self._stopped_before.get(plan.job, "")
-        manifest = manifests.job(plan, self._settings, self._pack(plan), claim=claim, stopped=stopped)
+        manifest = manifests.job(plan, self._settings, parcels, claim=claim, stopped=stopped)
         self._jobs.saw(await self._maker.ensure(JOBS, manifest, plan, JobObject))
 
     async def renew_token(self, job: str, token: str) -> None:
@@ -245,17 +250,16 @@ class JobRuntime:
         watched = self._watched.setdefault(job, _Watched())
         now = self._clock()
         if watched.waits_since is None:
-            watched.waits_since, watched.look_at = now, now + self._look_again / 2
+            watched.waits_since, watched.look_at = now, now + self._look_again
         is_silent = needs_events(self._look(job, with_events=False) if watched.events else seen)
-        if is_silent and now < watched.waits_since + self._look_again / 2:
-            # Every job waits so for a moment: that is not worth a word.
-            seen = msgspec.structs.replace(seen, detail="")
-        elif is_silent and now >= watched.look_at and self._is_in_turn(watched, now):
+        if is_silent and now >= watched.look_at and self._is_in_turn(watched, now):
             watched.events = await self._events_of(job)
             seen = self._look(job)
         if now >= watched.look_at:
             waited = now - watched.waits_since
             watched.look_at = now + min(max(self._look_again, waited / 2), _RAREST * self._look_again)
+        if is_silent and self._has_just_begun(watched):
+            seen = msgspec.structs.replace(seen, detail="")
         return msgspec.structs.replace(seen, again=watched.look_at - now)
 
     def _is_in_turn(self, watched: _Watched, now: float) -> bool:
@@ -364,7 +368,7 @@ class JobRuntime:
                 await self._api.delete(resource, self._namespace, name, uid=held.metadata.uid)
 
     def _forget(self, job: str) -> None:
-        for memory in (self._watched, self._tokens, self._secrets, self._stopped_before):
+        for memory in (self._watched, self._tokens, self._secrets, self._stopped_before, self._packed):
             memory.pop(job, None)
 
     # Following
@@ -456,8 +460,15 @@ class JobRuntime:
         if seen.state in _OVER:
             watched.ended = seen
         if seen != watched.last:
+            before = watched.last
             watched.last = seen
-            self._tell(job)
+            # A job that begins to wait does so in several ways, one after the other: whoever started it looks again by itself.
+            if not (needs_events(seen) and (before is None or (needs_events(before) and self._has_just_begun(watched)))):
+                self._tell(job)
+
+    def _has_just_begun(self, watched: _Watched) -> bool:
+        """Whether it waits as every job does for a moment, which is not worth a word."""
+        return watched.waits_since is not None and self._clock() < watched.waits_since + self._look_again
 
     def _tell(self, job: str) -> None:
         for listener in self._listeners:

@@ -86,6 +86,7 @@ class KubernetesStore:
         self._tasks: set[asyncio.Task[None]] = set()
         self._reported: set[tuple[str, str, str]] = set()
         self._closed = False
+        self._is_own_status = False
         self.caches: dict[Resource, Informer[Kept]] = {}
         self._desk = DeliveryDesk(api, namespace, cached=cached)
 
@@ -270,15 +271,18 @@ class KubernetesStore:
             return base
         resource, meta = _RESOURCES[kind], changed.metadata
         patch["metadata"] = {**patch.get("metadata", {}), "resourceVersion": meta.resource_version, "uid": base.metadata.uid}
-        return await self._written(kind, changed, self._api.patch(resource, self._namespace, meta.name, patch, msgspec.Raw))
+        writing = self._api.patch(resource, self._namespace, meta.name, patch, msgspec.Raw)
+        return await self._written(kind, changed, writing, is_status=False)
 
     async def _apply_status(self, kind: type[ObjectT], changed: ObjectT, base: ObjectT) -> ObjectT:
         resource, meta = _RESOURCES[kind], changed.metadata
         body = status_body(resource, changed, uid=base.metadata.uid)
         writing = self._api.apply(resource, self._namespace, meta.name, body, msgspec.Raw, subresource="status")
-        return await self._written(kind, changed, writing)
+        return await self._written(kind, changed, writing, is_status=True)
 
-    async def _written(self, kind: type[ObjectT], changed: ObjectT, writing: Awaitable[msgspec.Raw]) -> ObjectT:
+    async def _written(
+        self, kind: type[ObjectT], changed: ObjectT, writing: Awaitable[msgspec.Raw], *, is_status: bool
+    ) -> ObjectT:
         resource, meta = _RESOURCES[kind], changed.metadata
         try:
             written = await writing
@@ -289,7 +293,11 @@ class KubernetesStore:
             newest = await self._api.get(resource, self._namespace, meta.name, msgspec.Raw)
             version = self._saw(resource, newest).metadata.resource_version if newest is not None else "gone"
             raise _conflict(kind, meta.name, meta.resource_version, version) from error
-        return restore(kind, self._saw(resource, written))
+        self._is_own_status = is_status  # listeners are called at once
+        try:
+            return restore(kind, self._saw(resource, written))
+        finally:
+            self._is_own_status = False
 
     def _saw(self, resource: Resource, item: msgspec.Raw) -> Kept:
         kept = keep(item)
@@ -318,8 +326,9 @@ class KubernetesStore:
         return cache
 
     def _heard(self, resource: Resource, name: str, deleted: bool) -> None:  # noqa: FBT001 - as caches call it
-        self._tell_all(Change(kind=resource.kind, name=name, deleted=deleted))
-        if self._judges and not deleted:
+        self._tell_all(Change(kind=resource.kind, name=name, deleted=deleted, own_status=self._is_own_status))
+        # What we have written is understood.
+        if self._judges and not deleted and not self._is_own_status:
             self._judge(resource, name)
 
     def _tell_all(self, change: Change | None) -> None:

@@ -18,11 +18,16 @@ ObjectT = TypeVar("ObjectT", CodeRun, Play)
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """A hint: the object of this kind and name was written or deleted. Repeated hints may be merged into one."""
+    """A hint: the object of this kind and name was written or deleted. Repeated hints may be merged into one.
+
+    Attributes:
+        own_status: All that was written is a status, by this very store: whoever wrote it knows. A store need not tell.
+    """
 
     kind: str
     name: str
     deleted: bool = False
+    own_status: bool = False
 
 
 class Settlement(msgspec.Struct, frozen=True, kw_only=True):

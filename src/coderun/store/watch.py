@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Iterable
 from typing import Self
 
+import msgspec
+
 from coderun.model.errors import CoderunError
 from coderun.store.protocol import Change
 
@@ -23,6 +25,9 @@ class Watch:
     def tell(self, changes: Iterable[Change]) -> None:
         """Add to the next batch; a later change of the same object takes the place of an earlier one."""
         for change in changes:
+            before = self._untold.get((change.kind, change.name))
+            if before is not None and change.own_status and not before.own_status:
+                change = msgspec.structs.replace(change, own_status=False)  # noqa: PLW2901 - both in one
             self._untold[change.kind, change.name] = change
             self._stir.set()
 

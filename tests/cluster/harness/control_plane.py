@@ -36,7 +36,10 @@ class ClientFiles(NamedTuple):
 
 
 class ControlPlane:
-    """A control plane; runs as long as its context is open. Everything in it is the administrator's unless said otherwise."""
+    """A control plane; runs as long as its context is open. Everything in it is the administrator's unless said otherwise.
+
+    `tries_pods_after` is how long the scheduler leaves a pod alone that it found no node for, where no event wakes it.
+    """
 
     def __init__(
         self,
@@ -44,12 +47,14 @@ class ControlPlane:
         *,
         address: str | None = None,
         services: str = "10.96.0.0/24",
+        tries_pods_after: str = "5m",
     ) -> None:
         self.folder = folder
         self._inside = _loopback_address()
         self.address = address or self._inside
         self.url = f"https://{self.address}:{_API_PORT}"
         self.services = services
+        self._tries_pods_after = tries_pods_after
         self.authority = pki.Authority(folder / "pki")
         network, _, _ = services.rpartition(".")
         service = f"{network}.1"
@@ -254,10 +259,7 @@ class ControlPlane:
             program("kube-scheduler"),
             *self._component("scheduler", pair),
             *("--kube-api-qps", "500", "--kube-api-burst", "1000"),
-            # It learns of a volume twice, in either order: once as a reason to try waiting pods again, once as a volume. A pod
-            # tried between the two is told "pvc(s) bound to non-existent pv(s)", and no later event wakes it: it is tried again
-            # when it has waited this long (checked every 30 s), by default five minutes.
-            *("--pod-max-in-unschedulable-pods-duration", "5s"),
+            *("--pod-max-in-unschedulable-pods-duration", self._tries_pods_after),
         ]
 
     def _component(self, name: str, pair: pki.KeyPair) -> list[str | Path]:

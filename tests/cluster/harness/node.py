@@ -70,7 +70,10 @@ class Node:
             self._hold_namespaces(stack)
             self.network = reserve(self._first_process(), self._inside)
             stack.callback(self.network.remove)
-            plane = ControlPlane(self.folder, address=self.network.host, services=self.network.services)
+            # The scheduler learns of a volume twice, in either order: once as a reason to try waiting pods again, once as a
+            # volume. A pod tried between the two is told "pvc(s) bound to non-existent pv(s)", and no later event wakes it: it
+            # is tried again when it has waited so long (checked every 30 s), by default five minutes.
+            plane = ControlPlane(self.folder, address=self.network.host, services=self.network.services, tries_pods_after="5s")
             self.control_plane = stack.enter_context(plane)
             # Last in, first out: the node's programs end before the control plane that they would miss.
             stack.callback(self._end_programs)

@@ -258,11 +258,12 @@ class Api:
             done = self._writer.patch(place, _patch_kind(kind, place.resource), body, options)
         if not options.dry_run:
             self._touched(place.resource, done.stored)
-        return self._written(place, done)
+        return self._written(place, done, metadata=_wants_metadata(request))
 
     @staticmethod
-    def _written(place: Place, done: Written) -> Answer:
-        return Answer(encoded(place.resource, done.stored), status=201 if done.created else 200, warnings=done.warnings)
+    def _written(place: Place, done: Written, *, metadata: bool) -> Answer:
+        body = partial(done.stored) if metadata else encoded(place.resource, done.stored)
+        return Answer(body, status=201 if done.created else 200, warnings=done.warnings)
 
     def _deleted(self, place: Place, done: Deleted) -> Answer:
         self._touched(place.resource, done.stored)

@@ -276,7 +276,7 @@ async def test_the_longer_a_job_waits_the_rarer_its_events_are_read(here: Cluste
         now += seen.again
     assert "exceeded quota: small" in seen.detail
     pauses = [after - before for before, after in pairwise(looks)]
-    assert looks[0] == 5.0
+    assert looks[0] == 10.0
     assert pauses == sorted(pauses)
     assert (pauses[0], pauses[-1]) == (10.0, 60.0)
 
@@ -301,7 +301,7 @@ async def test_jobs_that_wait_have_their_events_read_in_turn_and_none_is_left_ou
             if "exceeded quota" in seen.detail:
                 told_at.setdefault(name, now)
         assert event_lists(here) - before <= 2, "one job: its Job and its claim"
-    assert sorted(told_at.values()) == pytest.approx([5.0 + 0.2 * number for number in range(len(names))])
+    assert sorted(told_at.values()) == pytest.approx([10.0 + 0.2 * number for number in range(len(names))])
 
 
 async def test_files_that_vanished_are_named(here: Cluster) -> None:
