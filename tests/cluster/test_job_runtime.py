@@ -167,7 +167,7 @@ async def test_a_run_whose_node_is_gone_is_lost_with_that_reason(here: Here) -> 
     await here.kubelet.vanish()
     here.control_plane.kubectl("delete", "node", f"{here.namespace}-node")
     # The cluster looks after pods of vanished nodes every 20 s, and waits 40 s more: a node may come back.
-    seen = await ended(runtime, JOB)
+    seen = await ended(runtime, JOB, within=2 * DEADLINE)
     assert (seen.state, seen.detail) == (JobState.LOST, "its node is gone, and it left no report")
     here.control_plane.kubectl("wait", "job", JOB, "-n", here.namespace, "--for=condition=Failed", "--timeout=120s")
     await until_gone(here, "pods")
