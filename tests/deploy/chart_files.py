@@ -15,7 +15,6 @@ from tests.deploy.fields_page import PAGE, page
 from coderun.app.configuration import packaged_roster
 from coderun.kube.crd import definitions
 from coderun.model.cluster import ClusterConfig, ObjectName, Quantity, WorkspaceSettings
-from coderun.model.coderun import SecretEnvVar
 from coderun.model.config import AgentSettings
 from coderun.model.yaml import dump
 
@@ -24,6 +23,7 @@ OURS: Final = ("agents", "cluster", "workspaces", "webhook", "templates")
 """Keys of coderun.yaml that the chart fills in from other values."""
 
 Schema = dict[str, Any]
+VARIABLE: Final = "^[A-Za-z_][A-Za-z0-9_]*$"
 DNS: Final = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 
 
@@ -46,11 +46,7 @@ FLAG: Final[Schema] = {"type": "boolean"}
 NAME: Final[Schema] = {"type": "string", "pattern": f"^$|{DNS}", "maxLength": 63}
 OBJECT: Final[Schema] = {"type": "object"}
 PORT: Final[Schema] = {"type": "integer", "minimum": 1, "maximum": 65535}
-VARIABLES: Final[Schema] = {
-    "type": "object",
-    "propertyNames": {"pattern": "^[A-Za-z_][A-Za-z0-9_]*$"},
-    "additionalProperties": {"type": ["string", "number", "boolean"]},
-}
+VARIABLES: Final[Schema] = {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}}
 SUBJECT: Final = closed(
     {"kind": {"enum": ["User", "Group", "ServiceAccount"]}, "name": TEXT, "apiGroup": TEXT, "namespace": TEXT}, "kind", "name"
 )
@@ -76,25 +72,31 @@ def image() -> Schema:
     )
 
 
-def resources() -> Schema:
-    amounts = {"type": "object", "additionalProperties": {"type": ["string", "integer"]}}
+def resources(quantity: Schema) -> Schema:
+    amounts = {"type": "object", "additionalProperties": {**quantity, "type": ["string", "integer"]}}
     return closed({"requests": amounts, "limits": amounts})
 
 
 def values_schema() -> Schema:
-    """The schema of values.yaml; what goes into coderun.yaml has the shape of coderun.yaml."""
+    """The schema of values.yaml; what goes into coderun.yaml has the shape of coderun.yaml.
+
+    Names that are keys are looked at by the chart itself (`coderun.checkValues`): of a `propertyNames` that is not met `helm`
+    says at another place than it is.
+    """
     shapes, named = msgspec.json.schema_components(
-        [ClusterConfig, AgentSettings, WorkspaceSettings, SecretEnvVar, Quantity, ObjectName], ref_template="#/$defs/{name}"
+        [ClusterConfig, AgentSettings, WorkspaceSettings, Quantity, ObjectName], ref_template="#/$defs/{name}"
     )
-    _, agent, workspaces, login, quantity, object_name = shapes
+    _, agent, workspaces, quantity, object_name = shapes
     whole = named["ClusterConfig"]
     config = closed({key: value for key, value in whole["properties"].items() if key not in OURS})
     object_names = a_list(object_name)
+    existing = {**object_name, "minLength": 1}
+    login = {"name": {"type": "string", "pattern": VARIABLE}, "secretName": existing, "secretKey": {**TEXT, "minLength": 1}}
     scheduling = {"nodeSelector": texts(), "tolerations": a_list(OBJECT), "affinity": OBJECT, "priorityClass": object_name}
     runs = {
         "image": image(),
         "resources": closed({key: {"type": "object", "additionalProperties": quantity} for key in ("requests", "limits")}),
-        "login": a_list(login),
+        "login": a_list(closed(login, *login)),
         "env": VARIABLES,
         "reservedSecrets": object_names,
         "docker": closed({"enabled": FLAG, "image": TEXT}),
@@ -102,7 +104,7 @@ def values_schema() -> Schema:
         "tmpSize": quantity,
         **scheduling,
         "runtimeClass": object_name,
-        "serviceAccountRules": {"type": "object", "propertyNames": NAME, "additionalProperties": RULES},
+        "serviceAccountRules": {"type": "object", "additionalProperties": RULES},
     }
     app_keys = closed(dict.fromkeys(("appId", "privateKey", "clientId", "webhookSecret"), TEXT))
     properties = {
@@ -118,17 +120,13 @@ def values_schema() -> Schema:
         "serviceAccount": closed({"create": FLAG, "name": NAME, "annotations": texts()}),
         "rbac": closed({"create": FLAG}),
         "people": closed({"role": FLAG, "subjects": a_list(SUBJECT)}),
-        "agents": {"type": "object", "propertyNames": {"pattern": DNS}, "additionalProperties": agent},
+        "agents": {"type": "object", "additionalProperties": agent},
         "config": config,
         "runs": closed(runs),
         "workspaces": workspaces,
         "templates": closed(
             {
-                "files": {
-                    "type": "object",
-                    "propertyNames": {"pattern": r"^[A-Za-z0-9][-A-Za-z0-9._/]*\.hbs$"},
-                    "additionalProperties": TEXT,
-                },
+                "files": {"type": "object", "additionalProperties": TEXT},
                 "configMaps": object_names,
             }
         ),
@@ -136,10 +134,7 @@ def values_schema() -> Schema:
             {
                 "apps": {
                     "type": "object",
-                    "propertyNames": {"pattern": DNS, "maxLength": 50},
-                    "additionalProperties": closed(
-                        {"secretName": {**object_name, "minLength": 1}, "keys": app_keys}, "secretName"
-                    ),
+                    "additionalProperties": closed({"secretName": existing, "keys": app_keys}, "secretName"),
                 },
                 "token": closed({"secretName": object_name, "key": TEXT}),
             }
@@ -176,7 +171,7 @@ def values_schema() -> Schema:
             }
         ),
         "logLevel": {"enum": ["debug", "info", "warning", "error"]},
-        "resources": resources(),
+        "resources": resources(quantity),
         "podDisruptionBudget": closed({"enabled": FLAG}),
         **scheduling,
         "podAnnotations": texts(),

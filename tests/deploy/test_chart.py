@@ -243,14 +243,52 @@ def test_a_change_of_configuration_rolls_the_controller(helm: Helm) -> None:
         ({"config": {"limits": {"parallelRuns": 0}}}, "parallelRuns"),
         ({"config": {"cluster": {"image": "x"}}}, "cluster"),
         ({"agents": {"rex": {"rol": "x"}}}, "rol"),
-        ({"agents": {"Rex": {"role": "x"}}}, "Rex"),
+        ({"agents": {"Rex": {"role": "x"}}}, 'agents: "Rex" is no name of an agent; write lower-case letters'),
         ({"workspaces": {"size": "large"}}, "size"),
         ({"runs": {"docker": {"enabled": "yes"}}}, "enabled"),
         ({"runs": {"login": [{"name": "A"}]}}, "secretName"),
         ({"github": {"apps": {"rex": {"privateKey": "-----BEGIN"}}}}, "privateKey"),
         ({"image": {"digest": "latest"}}, "digest"),
         ({"replicas": "2"}, "replicas"),
-        ({"templates": {"files": {"../x.hbs": ""}}}, "x.hbs"),
+        ({"templates": {"files": {"../x.hbs": ""}}}, 'templates.files: "../x.hbs" is no path of a template; write one such as'),
+        ({"env": {"A-B": "x"}}, 'env: "A-B" is no name of a variable; write letters'),
+        ({"runs": {"env": {"1A": "x"}}}, 'runs.env: "1A" is no name of a variable; write letters'),
+        (
+            {"image": {"repository": "registry.example/x:1.0"}},
+            'image.repository: "registry.example/x:1.0" is no name of an image',
+        ),
+        ({"runs": {"image": {"repository": "Acme Agent"}}}, "with its tag in runs.image.tag"),
+        ({"image": {"tag": "1.0@sha256"}}, 'image.tag: "1.0@sha256" is no tag'),
+        ({"runs": {"login": [{"name": "A", "secretName": "s", "secretKey": "k", "secret": "s"}]}}, "secret"),
+        ({"runs": {"login": [{"name": "a-key", "secretName": "s", "secretKey": "k"}]}}, "/runs/login/0/name"),
+        ({"resources": {"limits": {"memory": "0.5.5Gi"}}}, "/resources/limits/memory"),
+        (
+            {"config": {"forge": {"url": "github.com"}}},
+            'config.forge.url: "github.com" is no address of a forge; write one such as https',
+        ),
+        ({"httpRoute": {"enabled": True}}, "httpRoute.parentRefs: a route needs a gateway; write one such as"),
+        *(
+            (
+                {"networkPolicy": {"clusterRanges": [wrong]}},
+                f'clusterRanges: "{wrong}" is no range of IPv4 addresses; write one such as',
+            )
+            for wrong in ("10.0.0.0/99", "10.0.0.0", "300.0.0.0/8", "10.0.0/8", "fc00::/7", "0.0.0.0/0")
+        ),
+        *(
+            (
+                {"networkPolicy": {"clusterRanges6": [wrong]}},
+                f'clusterRanges6: "{wrong}" is no range of IPv6 addresses; write one',
+            )
+            for wrong in ("10.0.0.0/8", "fc00::/200", "fc00::")
+        ),
+        (
+            {"networkPolicy": {"dns": [{"ipBlock": {"cidr": "10.0.0.10"}}]}},
+            'networkPolicy.dns: ipBlock.cidr "10.0.0.10" is no range',
+        ),
+        (
+            {"networkPolicy": {"agentEgress": [{"to": [{"ipBlock": {"cidr": "10.0.0.10/33"}}]}]}},
+            'networkPolicy.agentEgress: ipBlock.cidr "10.0.0.10/33" is no range of addresses; write one such as',
+        ),
         ({"ingress": {"enabled": True}, "webhook": {"enabled": False}}, "ingress.enabled needs webhook.enabled"),
         ({"httpRoute": {"enabled": True}, "webhook": {"enabled": False}}, "httpRoute.enabled needs webhook.enabled"),
         (

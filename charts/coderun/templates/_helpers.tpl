@@ -141,3 +141,74 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end -}}
 {{- end -}}
 {{- end -}}
+
+{{/* Refuses what a schema cannot, or would refuse without saying where or what to write instead. */}}
+{{- define "coderun.checkValues" -}}
+{{- range $where, $image := dict "image" .Values.image "runs.image" .Values.runs.image -}}
+{{- if not (regexMatch "^([A-Za-z0-9.-]+(:[0-9]+)?/)?[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*$" $image.repository) -}}
+{{- fail (printf "%s.repository: %q is no name of an image; write one such as registry.example/team/image, with its tag in %s.tag, its digest in %s.digest" $where $image.repository $where $where) -}}
+{{- end -}}
+{{- if not (regexMatch "^([A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?$" (toString $image.tag)) -}}
+{{- fail (printf "%s.tag: %q is no tag; write letters, digits, '_', '.' and '-', as in 1.2.3" $where (toString $image.tag)) -}}
+{{- end -}}
+{{- end -}}
+{{- range $agent, $_ := .Values.agents -}}
+{{- if not (regexMatch "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$" $agent) -}}
+{{- fail (printf "agents: %q is no name of an agent; write lower-case letters, digits and '-'" $agent) -}}
+{{- end -}}
+{{- end -}}
+{{- range $agent, $_ := .Values.github.apps -}}
+{{- if gt (len $agent) 50 -}}{{- fail (printf "github.apps: %q is too long; an agent's name has at most 50 characters" $agent) -}}{{- end -}}
+{{- end -}}
+{{- range $where, $variables := dict "env" .Values.env "runs.env" .Values.runs.env -}}
+{{- range $name, $_ := $variables -}}
+{{- if not (regexMatch "^[A-Za-z_][A-Za-z0-9_]*$" $name) -}}
+{{- fail (printf "%s: %q is no name of a variable; write letters, digits and '_', and begin with no digit" $where $name) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- range $path, $_ := .Values.templates.files -}}
+{{- if not (regexMatch "^[A-Za-z0-9][-A-Za-z0-9._/]*\\.hbs$" $path) -}}
+{{- fail (printf "templates.files: %q is no path of a template; write one such as code/claude.md.hbs" $path) -}}
+{{- end -}}
+{{- end -}}
+{{- with (.Values.config.forge).url -}}
+{{- if not (regexMatch "^(https://[^\\s/@]+(/\\S*)?|http://(localhost|127\\.0\\.0\\.1)(:[0-9]+)?(/\\S*)?)$" .) -}}
+{{- fail (printf "config.forge.url: %q is no address of a forge; write one such as https://github.example.com" .) -}}
+{{- end -}}
+{{- end -}}
+{{- if and .Values.httpRoute.enabled (not .Values.httpRoute.parentRefs) -}}
+{{- fail "httpRoute.parentRefs: a route needs a gateway; write one such as [{name: public-gateway, namespace: gateways}]" -}}
+{{- end -}}
+{{- $policy := .Values.networkPolicy -}}
+{{- range $policy.clusterRanges -}}
+{{- if not (regexMatch (include "coderun.range4" $) .) -}}
+{{- fail (printf "networkPolicy.clusterRanges: %q is no range of IPv4 addresses; write one such as 10.0.0.0/8" .) -}}
+{{- end -}}
+{{- end -}}
+{{- range $policy.clusterRanges6 -}}
+{{- if not (regexMatch (include "coderun.range6" $) .) -}}
+{{- fail (printf "networkPolicy.clusterRanges6: %q is no range of IPv6 addresses; write one such as fd00::/8" .) -}}
+{{- end -}}
+{{- end -}}
+{{- range $where := list "dns" "webhookFrom" "metricsFrom" "agentEgress" -}}
+{{- range $entry := get $policy $where -}}
+{{- range $peer := ternary (get $entry "to" | default list) (list $entry) (eq $where "agentEgress") -}}
+{{- with ($peer.ipBlock).cidr -}}
+{{- if not (or (regexMatch (include "coderun.range4" $) .) (regexMatch (include "coderun.range6" $) .) (has . (list "0.0.0.0/0" "::/0"))) -}}
+{{- fail (printf "networkPolicy.%s: ipBlock.cidr %q is no range of addresses; write one such as 10.20.0.5/32" $where .) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What a range within all addresses looks like; the API server looks closer. */}}
+{{- define "coderun.range4" -}}
+{{- $byte := "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])" -}}
+^({{ $byte }}\.){3}{{ $byte }}/(3[0-2]|[12][0-9]|[1-9])$
+{{- end -}}
+{{- define "coderun.range6" -}}
+^[0-9A-Fa-f.:]*:[0-9A-Fa-f.:]*/(12[0-8]|1[01][0-9]|[1-9][0-9]?)$
+{{- end -}}
