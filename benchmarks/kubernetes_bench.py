@@ -24,7 +24,7 @@ from coderun.app.local import now
 from coderun.kube.crd import definitions
 
 WARM, BURST, MANY, FINISHED, KEPT = 40, 300, 300, 40, 5000
-PACE, SECONDS = 20, 10
+PACE, SECONDS, ROUNDS = 20, 10, 3
 REST_SECONDS = 5.0
 REPORT = '{"phase":"Succeeded","outcome":{"exitCode":0,"terminalReason":"Completed","summary":"done"}}'
 STAMP = "2026-01-01T00:00:00Z"
@@ -111,10 +111,17 @@ async def _figures(cluster: Cluster, client: Program) -> Figures:
     await asyncio.sleep(REST_SECONDS)
     paced = await _latencies(cluster, "paced", PACE * SECONDS, pace=PACE)
     burst = await _latencies(cluster, "burst", BURST)
+    rounds = [await _round(cluster, client, f"many{number}") for number in range(ROUNDS)]
+    # The best of each: what other programs of this machine take away is no work of the client.
+    return Figures(burst, paced, max(rate for rate, _ in rounds), min(cpu for _, cpu in rounds))
+
+
+async def _round(cluster: Cluster, client: Program, prefix: str) -> tuple[float, float]:
+    """Runs a second and CPU seconds a run, for many at once."""
     used, begun = cpu_seconds(client.pid), time.perf_counter()
-    await _latencies(cluster, "many", MANY)
+    await _latencies(cluster, prefix, MANY)
     taken = time.perf_counter() - begun
-    return Figures(burst, paced, MANY / taken, (cpu_seconds(client.pid) - used) / MANY)
+    return MANY / taken, (cpu_seconds(client.pid) - used) / MANY
 
 
 async def _latencies(cluster: Cluster, prefix: str, count: int, *, pace: float = 0.0) -> list[float]:
@@ -233,7 +240,13 @@ def _beside(bare: Figures, ours: Figures) -> list[Row]:
     told = f"{slow:,.0f} ms beside {milliseconds(bare.burst, 0.99):,.0f} ms"
     paced = f"p50 {milliseconds(ours.paced, 0.5):.0f} ms; bare p99 {milliseconds(bare.paced, 0.99):.0f} ms"
     return [
-        Row("Kubernetes: create → Job", ours.rate, "1/s", "", f"bare client {bare.rate:.3g}/s; {MANY} at once"),
+        Row(
+            "Kubernetes: create → Job",
+            ours.rate,
+            "1/s",
+            "",
+            f"bare client {bare.rate:.3g}/s; {MANY} at once, the best of {ROUNDS}",
+        ),
         Row("… beside the bare client", ours.rate / bare.rate, "×", "≥ 0.6"),
         Row(
             f"Kubernetes: burst of {BURST}, p99 beside the bare client's",
@@ -243,5 +256,11 @@ def _beside(bare: Figures, ours: Figures) -> list[Row]:
             told,
         ),
         Row(f"Kubernetes: {PACE} a second for {SECONDS} s, p99", milliseconds(ours.paced, 0.99), "ms", "< 200", paced),
-        Row("Kubernetes: controller's CPU of a run", ours.cpu * 1000, "ms", "< 4", f"bare client {bare.cpu * 1000:.2g} ms"),
+        Row(
+            "Kubernetes: controller's CPU of a run",
+            ours.cpu * 1000,
+            "ms",
+            "< 4",
+            f"bare client {bare.cpu * 1000:.2g} ms; the best of {ROUNDS}",
+        ),
     ]

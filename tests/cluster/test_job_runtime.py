@@ -161,6 +161,19 @@ async def test_an_evicted_run_saves_its_work_and_is_not_started_again(here: Here
     assert (await runtime.observe(JOB)).report == report
 
 
+async def test_a_run_whose_node_is_gone_is_lost_with_that_reason(here: Here) -> None:
+    runtime = here.runtime()
+    await begun(runtime, plan(command=NEVER_ENDS))
+    await here.kubelet.vanish()
+    here.control_plane.kubectl("delete", "node", f"{here.namespace}-node")
+    # The cluster looks after pods of vanished nodes every 20 s, and waits 40 s more: a node may come back.
+    seen = await ended(runtime, JOB, within=2 * DEADLINE)
+    assert (seen.state, seen.detail) == (JobState.LOST, "its node is gone, and it left no report")
+    here.control_plane.kubectl("wait", "job", JOB, "-n", here.namespace, "--for=condition=Failed", "--timeout=120s")
+    await until_gone(here, "pods")
+    assert await runtime.observe(JOB) == seen, "its pod, and with it the reason, is gone"
+
+
 async def test_what_was_made_for_a_run_goes_with_its_owner_and_its_workspace_stays(here: Here) -> None:
     runtime = here.runtime()
     made = replace(plan(command=NEVER_ENDS), owner=here.owner())

@@ -62,18 +62,18 @@ async def until(claim: Callable[[], object], *, what: str) -> None:
         await asyncio.sleep(0.01)
 
 
-async def observed(runtime: Runtime, job: str, *states: JobState) -> Observation:
+async def observed(runtime: Runtime, job: str, *states: JobState, within: float = DEADLINE) -> Observation:
     """Observe the job until it is in one of `states`."""
-    deadline = time.monotonic() + DEADLINE
+    deadline = time.monotonic() + within
     while (seen := await runtime.observe(job)).state not in states:
-        assert time.monotonic() < deadline, f"not within {DEADLINE:g} s: {job} is {states}; it is {seen}"
+        assert time.monotonic() < deadline, f"not within {within:g} s: {job} is {states}; it is {seen}"
         await asyncio.sleep(0.02)
     return seen
 
 
-async def ended(runtime: Runtime, job: str) -> Observation:
+async def ended(runtime: Runtime, job: str, *, within: float = DEADLINE) -> Observation:
     """Observe the job until it has ended."""
-    return await observed(runtime, job, JobState.FINISHED, JobState.LOST)
+    return await observed(runtime, job, JobState.FINISHED, JobState.LOST, within=within)
 
 
 async def begun(runtime: Runtime, plan: RunPlan) -> None:

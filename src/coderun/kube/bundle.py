@@ -50,8 +50,11 @@ def pack(order: bytes, files: Mapping[str, str], *, job: str) -> tuple[Parcel, .
         InvalidCodeRunError: they do not fit into `MOST_PARTS` of them, compressed.
     """
     texts = {ORDER: order.decode(), **files}
-    if all(_is_key(name) for name in files) and _size(texts) <= PART_BYTES:
-        return (_parcel(texts, {}),)
+    if all(_is_key(name) for name in files):
+        whole = _content(texts, {})
+        # Quoted, they take no less room than they will: nearly always that is little enough.
+        if len(whole) <= PART_BYTES or _size(texts) <= PART_BYTES:
+            return (Parcel(digest=_digest(whole), data=texts),)
     packed = gzip.compress(msgspec.json.encode(texts, order="sorted"), compresslevel=9, mtime=0)
     script = {START_SCRIPT: files[START_SCRIPT]} if START_SCRIPT in files else {}
     room = PART_BYTES - _size(script)
@@ -99,8 +102,15 @@ def _size(texts: Mapping[str, str]) -> int:
 
 
 def _parcel(data: dict[str, str], binary: dict[str, str]) -> Parcel:
-    content = msgspec.json.encode([data, binary], order="sorted")
-    return Parcel(digest=hashlib.sha256(content).hexdigest()[:_HASH_LENGTH], data=data, binary_data=binary)
+    return Parcel(digest=_digest(_content(data, binary)), data=data, binary_data=binary)
+
+
+def _content(data: dict[str, str], binary: dict[str, str]) -> bytes:
+    return msgspec.json.encode([data, binary], order="sorted")
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:_HASH_LENGTH]
 
 
 def _too_large(texts: Mapping[str, str], packed: int, job: str) -> str:

@@ -104,12 +104,7 @@ class ProcessKubelet:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        for process in self._processes:
-            await process.close()
+        await self.vanish()
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -117,6 +112,15 @@ class ProcessKubelet:
         task.add_done_callback(self._tasks.discard)
 
     # --- for tests: the ends that nobody wants --------------------------------------------------------------------------------
+
+    async def vanish(self) -> None:
+        """Be gone at once, with everything that runs: nobody is told of it."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        while self._processes:
+            await self._processes.pop().close()
 
     async def kill(self, pod: str, *, reason: str = "Error") -> None:
         """End a pod's container by SIGKILL, as the kernel does where memory is short (`reason="OOMKilled"`)."""
