@@ -16,7 +16,7 @@ PAGE = read("docs/pods.md")
 ROOT = Path(__file__).parents[2]
 SOURCES = "\n".join(
     (ROOT / "src" / "coderun" / name).read_text(encoding="utf-8")
-    for name in ("plan/lifecycle.py", "reconcile/coderun.py", "runtime/pods.py", "agent/ending.py")
+    for name in ("plan/lifecycle.py", "reconcile/coderun.py", "runtime/pods.py", "agent/ending.py", "agent/program.py")
 )
 
 
@@ -33,7 +33,7 @@ def test_the_paths_are_those_of_the_manifests() -> None:
 
 def test_every_reason_and_every_beginning_of_a_message_is_one_that_the_code_writes() -> None:
     words = table("What a run says")
-    assert len(words) == 20
+    assert len(words) == 21
     missing = [word for word in words if word not in SOURCES and word.rstrip() not in SOURCES]
     assert missing == []
     assert pods.INTERRUPTED in words

@@ -164,7 +164,8 @@ class _Run:
         agent = self.agent = self.fit_to_show(await adapter(commission))
         for note in agent.notes:
             self.note(note)
-        self.log.event("agent ended", reason=agent.reason or COMPLETED, verdict=str(agent.result and agent.result.verdict))
+        said = {"verdict": agent.result.verdict.value} if agent.result and agent.result.verdict else {}
+        self.log.event("agent ended", reason=agent.reason or COMPLETED, **said)
         if agent.reason:
             return await self.judge_failure(agent, lacking_before)
         verdict = check_verdict(self.order, agent.result)

@@ -11,6 +11,11 @@ from coderun.model.deliveries import Delivery
 from coderun.model.play import Play, PlayCommand, PlayPhase
 from coderun.model.pulls import PullRequest, PullState
 
+_NO_CONTROLLER = {
+    True: "a controller, as none is running: `coderun up`",
+    False: "a controller, as none is running: the cluster's `coderun controller`",
+}
+
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """All that `coderun why` says.
@@ -51,8 +56,12 @@ def explain(
     controller: str,
     now: datetime,
     pull: PullRequest | None = None,
+    runs_here: bool = True,
 ) -> Explanation:
-    """Why `play` is where it is. `controller` says who works, "" when nobody does; `pull` is its pull request as it is now."""
+    """Why `play` is where it is. `controller` says who works, "" when nobody does; `pull` is its pull request as it is now.
+
+    `runs_here` tells this machine from a cluster, where a controller is started in another way.
+    """
     status = play.status
     waiting = status.waiting
     last = status.history[-1] if status.history else None
@@ -63,9 +72,9 @@ def explain(
     waits_for = waiting.message if waiting is not None else ("" if play.is_finished else "the first look of a controller")
     if not controller and not play.is_finished and pull is not None and pull.state is not PullState.OPEN:
         waits_for = f"a controller that sees that pull request #{pull.number} is {pull.state.value}"
-        would_move = "a controller, as none is running: `coderun up`"
+        would_move = _NO_CONTROLLER[runs_here]
     elif not controller and not play.is_finished:
-        would_move = f"a controller, as none is running: `coderun up`; then {would_move or 'it starts'}"
+        would_move = f"{_NO_CONTROLLER[runs_here]}; then {would_move or 'it starts'}"
     return Explanation(
         play=play.name,
         task_id=play.spec.task_id,

@@ -126,7 +126,7 @@ def replay_(
     if not identities and since is None:
         raise ConfigError("say which events: by id, or how far back with --since")
 
-    async def work(system: "Workplace") -> "tuple[list[Delivery], bool]":
+    async def work(system: "Workplace") -> "tuple[list[Delivery], str]":
         from coderun.app.inbox import LOOKED_THROUGH, find_delivery, list_deliveries, replay
 
         named = [await find_delivery(system.store, each) for each in identities or ()]
@@ -134,9 +134,10 @@ def replay_(
             wanted = await _wanted(system, state=None, event=event, play=play, since=since)
             named += await list_deliveries(system.store, wanted, limit=LOOKED_THROUGH)
         once = list({delivery.id: delivery for delivery in named}.values())
-        return await replay(system.store, once), bool(await system.controller())
+        who = "" if await system.controller() else "`coderun up`" if system.runs_here else "the cluster's `coderun controller`"
+        return await replay(system.store, once), who
 
-    replayed, is_controlled = with_system(repo, work)
+    replayed, who = with_system(repo, work)
     if output in {Output.JSON, Output.YAML}:
         say(to_text([delivery.id for delivery in replayed], output))
         return
@@ -144,7 +145,7 @@ def replay_(
         for delivery in replayed:
             say(safe(delivery.id))
         return
-    hint = "" if is_controlled else "; no controller is running, `coderun up` looks at them"
+    hint = f"; no controller is running, {who} looks at them" if who else ""
     say(f"{len(replayed)} event{'' if len(replayed) == 1 else 's'} pending again{hint}")
 
 

@@ -5,11 +5,25 @@ A docstring is a command's help; a paragraph that starts with `Examples:` is sho
 
 import inspect
 import re
+from typing import Any
 
 import typer
+import typer.core
 
 _EXAMPLES = re.compile(r"^(?=Examples:$)", re.MULTILINE)
 _AS_IT_IS = "\b\n"  # click: do not fill the paragraph that follows
+
+
+class Commands(typer.core.TyperGroup):
+    """The commands of the root; what is wrong with a word is said without the words of the library that checks it."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that is asked for."""
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            error.message = error.message.removeprefix("Value error, ")
+            raise
 
 
 def keep_examples(app: typer.Typer) -> None:

@@ -27,7 +27,7 @@ from coderun.cli import (
     watch,
     why,
 )
-from coderun.cli.help import keep_examples
+from coderun.cli.help import Commands, keep_examples
 from coderun.cli.terminal import Exit, ReaderGoneError, choose_cluster, exit_code, say
 
 _EPILOG = (
@@ -37,6 +37,7 @@ _EPILOG = (
 
 app = typer.Typer(
     name="coderun",
+    cls=Commands,
     help="Run a team of coding agents over the tasks of a repository.",
     epilog=_EPILOG,
     no_args_is_help=True,

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from enum import IntEnum, StrEnum
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 import typer
 
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from coderun.app.system import Workplace
 
 T = TypeVar("T")
+
+_VERY_LONG: Final = 63
+"""More than this has no cell of a table in which one looks for something; names that pods can have fit in."""
 
 
 class Output(StrEnum):
@@ -253,14 +256,19 @@ def to_text(data: Any, output: Output) -> str:
 
 
 def print_table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], empty: str) -> None:
-    """A plain table; columns as wide as what is in them. On a terminal lines are cut where it ends, elsewhere not."""
+    """A plain table; columns as wide as what is in them, but for what is very long: that shifts its own line alone.
+
+    On a terminal lines are cut where it ends, and before the last column what is very long; elsewhere nothing is.
+    """
     import shutil
 
-    cells = [[safe(row.get(column, "")) for column in columns] for row in rows]
+    room = max(40, shutil.get_terminal_size().columns) if sys.stdout.isatty() else None
+    limits = [_VERY_LONG if room else None] * (len(columns) - 1) + [None]
+    cells = [[safe(row.get(column, ""), limit) for column, limit in zip(columns, limits, strict=True)] for row in rows]
     if not cells:
         say(empty)
         return
-    widths = [max(len(column), *(len(line[at]) for line in cells)) for at, column in enumerate(columns)]
-    room = max(40, shutil.get_terminal_size().columns) if sys.stdout.isatty() else None
+    usual = [[len(line[at]) for line in cells if len(line[at]) <= _VERY_LONG] for at in range(len(columns))]
+    widths = [max(len(column), *lengths) for column, lengths in zip(columns, usual, strict=True)]
     for line in ([column.upper() for column in columns], *cells):
         say("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()[:room].rstrip())

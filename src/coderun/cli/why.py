@@ -40,7 +40,8 @@ def command(
         deliveries = await system.store.list_deliveries(limit=500)
         controller = await system.controller()
         pull = await _unseen_pull(system, found) if not controller else None
-        return found, explain(found, runs, deliveries, controller=controller, now=system.clock(), pull=pull)
+        now, here = system.clock(), system.runs_here
+        return found, explain(found, runs, deliveries, controller=controller, now=now, pull=pull, runs_here=here)
 
     found, told = with_system(repo, work)
     if output in {Output.JSON, Output.YAML}:

@@ -2,6 +2,8 @@
 
 from datetime import datetime
 
+import msgspec
+
 from coderun.kube.objects import KubeMeta, Shape
 
 
@@ -76,10 +78,11 @@ class ContainerState(Shape, frozen=True, kw_only=True):
 
 
 class ContainerStatus(Shape, frozen=True, kw_only=True):
-    """How a container of a pod is."""
+    """How a container of a pod is; one that was never made has no `container_id`."""
 
     name: str = ""
     image: str = ""
+    container_id: str = msgspec.field(name="containerID", default="")
     state: ContainerState = ContainerState()
 
 

@@ -68,11 +68,25 @@ def _ended(pod: PodObject) -> Terminated | None:
 
 def _finished(job: JobObject, pod: PodObject, ended: Terminated, reason: str) -> Observation:
     report = _read(ended.message)
+    if report is None and reason and _never_ran(pod):
+        return _stopped_in_time(reason)
     if report is None:
         return Observation(state=JobState.LOST, detail=_lost(job, pod, ended))
     if report.phase is RunPhase.CANCELLED:
         report = _told_why(report, job, pod, reason)
     return Observation(state=JobState.FINISHED, report=report)
+
+
+def _never_ran(pod: PodObject) -> bool:
+    """Whether its container was never made, for want of an image or a Secret: its kubelet then calls its end unknown."""
+    status = next((one for one in pod.status.container_statuses or () if one.name == CONTAINER), None)
+    return status is not None and not status.container_id
+
+
+def _stopped_in_time(reason: str) -> Observation:
+    """It was asked to stop before its agent began, so that there is nothing to report but that."""
+    outcome = RunOutcome(is_error=True, terminal_reason="Cancelled", summary=reason)
+    return Observation(state=JobState.FINISHED, report=RunReport(phase=RunPhase.CANCELLED, outcome=outcome))
 
 
 def _told_why(report: RunReport, job: JobObject, pod: PodObject, reason: str) -> RunReport:
@@ -99,8 +113,7 @@ def _read(message: str) -> RunReport | None:
 
 def _without_pod(job: JobObject, reason: str, events: Iterable[EventObject]) -> Observation:
     if reason and job.status.start_time is None:
-        outcome = RunOutcome(is_error=True, terminal_reason="Cancelled", summary=reason)
-        return Observation(state=JobState.FINISHED, report=RunReport(phase=RunPhase.CANCELLED, outcome=outcome))
+        return _stopped_in_time(reason)
     failed, complete = job.condition("Failed"), job.condition("Complete")
     if failed is not None and failed.reason == "DeadlineExceeded":
         return Observation(state=JobState.LOST, detail=f"{_over_deadline(job)}; its pod is gone without a report")

@@ -97,6 +97,7 @@ async def test_an_agent_that_fails_is_quoted_and_its_work_is_kept_but_not_pushed
 
     assert ending(report) == (RunPhase.FAILED, "AgentFailed")
     assert report.outcome.exit_code == 3
+    assert ("agent ended", {"reason": "AgentFailed"}) in bench.log.events
     assert "ended with exit code 3" in report.outcome.summary
     assert "cannot go\\x1b[31m on" in report.outcome.summary
     assert not bench.remote_head()

@@ -14,6 +14,8 @@ from tests.fakes.apiserver import FakeApiServer
 from tests.integration.app.test_cluster import coderun, running_pod
 from tests.integration.kube.cluster import fake_cluster
 
+from coderun.kube.api import MANAGER
+
 pytestmark = pytest.mark.slow
 SOURCE = str(Path(__file__).parents[3] / "src")
 POD = {"containers": [{"name": "agent", "image": "agent:1"}], "restartPolicy": "Never"}
@@ -209,6 +211,17 @@ async def test_a_play_is_watched_to_its_end(shell: Shell) -> None:
     said = await watching
     assert said.code == 0, said.err
     assert "no controller is running" not in said.err  # there may be one in another namespace
+
+
+async def test_where_no_controller_works_nobody_is_sent_to_one_of_this_machine(shell: Shell) -> None:
+    await shell.run("play", "--task", "7", "--detach")
+    shell.server.objects.create(coderun())
+    lease = {"metadata": {"name": MANAGER, "namespace": "default"}, "spec": {"holderIdentity": ""}}
+    shell.server.objects.create({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", **lease})
+    whole = [await shell.run(*words) for words in (("get",), ("get", "runs"), ("why", "7"), ("logs", "run-1"))]
+    for said in whole:
+        assert "the cluster's `coderun controller`" in said.out + said.err
+        assert "coderun up" not in said.out + said.err
 
 
 async def test_what_is_not_there_is_told_with_the_exit_code_of_every_command(shell: Shell) -> None:

@@ -1,5 +1,7 @@
 """What all commands share: forms of output, times, exit codes."""
 
+import contextlib
+import io
 import json
 from datetime import UTC, datetime
 
@@ -11,6 +13,13 @@ from coderun.model import errors
 from coderun.model.yaml import load
 
 NOW = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
+
+
+class Screen(io.StringIO):
+    """A terminal."""
+
+    def isatty(self) -> bool:
+        return True
 
 
 class Inner(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -69,3 +78,18 @@ def test_a_table_that_no_terminal_shows_is_whole(capsys: pytest.CaptureFixture[s
     assert capsys.readouterr().out == f"A     B\nx     {'y' * 500}\nlong  z\n"
     print_table([], ["a"], "nothing yet")
     assert capsys.readouterr().out == "nothing yet\n"
+
+
+def test_a_very_long_name_shifts_its_own_line_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table([{"name": "n" * 250, "phase": "Failed"}, {"name": "short", "phase": "Running"}], ["name", "phase"], "nothing")
+    assert capsys.readouterr().out == f"NAME   PHASE\n{'n' * 250}  Failed\nshort  Running\n"
+
+
+def test_a_terminal_shows_what_comes_after_a_very_long_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    screen = Screen()
+    with contextlib.redirect_stdout(screen):
+        print_table(
+            [{"name": "n" * 250, "phase": "Failed"}, {"name": "short", "phase": "Running"}], ["name", "phase"], "nothing"
+        )
+    assert screen.getvalue() == f"{'NAME':63}  PHASE\n{'n' * 62}…  Failed\n{'short':63}  Running\n"

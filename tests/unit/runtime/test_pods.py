@@ -32,8 +32,10 @@ def job(*, suspend: bool = False, stop: str = "", started: bool = True, **condit
     )
 
 
-def pod(state: dict[str, Any] | None = None, *, node: str = "n1", deleted: bool = False, **status: Any) -> PodObject:
-    containers = [] if state is None else [{"name": "agent", "image": "agent:1", "state": state}]
+def pod(
+    state: dict[str, Any] | None = None, *, node: str = "n1", deleted: bool = False, made: str = "containerd://1", **status: Any
+) -> PodObject:
+    containers = [] if state is None else [{"name": "agent", "image": "agent:1", "containerID": made, "state": state}]
     meta = {"name": "p", "deletionTimestamp": "2026-01-01T00:00:00Z"} if deleted else {"name": "p"}
     return msgspec.convert(
         {"metadata": meta, "spec": {"nodeName": node}, "status": {"containerStatuses": containers, **status}}, PodObject
@@ -289,6 +291,21 @@ def test_a_job_stopped_before_it_ever_made_a_pod_is_cancelled() -> None:
     assert seen.state is JobState.FINISHED
     assert seen.report is not None
     assert (seen.report.phase, seen.report.outcome.summary) == (RunPhase.CANCELLED, "changed my mind")
+
+
+def test_a_pod_stopped_before_its_container_was_made_is_cancelled_and_not_lost() -> None:
+    seen = observe(job(suspend=True, stop="changed my mind"), pod(ended("", 137, "ContainerStatusUnknown"), made=""))
+    assert seen.state is JobState.FINISHED
+    assert seen.report is not None
+    assert (seen.report.phase, seen.report.outcome.summary) == (RunPhase.CANCELLED, "changed my mind")
+
+
+def test_a_container_that_was_made_and_stopped_without_a_report_is_lost() -> None:
+    seen = observe(job(suspend=True, stop="changed my mind"), pod(ended("", 137, "ContainerStatusUnknown")))
+    assert (seen.state, seen.detail) == (
+        JobState.LOST,
+        "its node 'n1' lost track of its container: nobody knows how it ended",
+    )
 
 
 def test_a_stop_shows_while_the_pod_still_waits() -> None:
