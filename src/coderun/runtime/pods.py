@@ -33,9 +33,11 @@ _EVICTIONS: Final = {
     "DeletionByPodGC": "its node is gone",
     "TerminationByKubelet": "its node ended it (short of resources, or shutting down)",
 }
-_TROUBLE: Final = frozenset(
-    {"FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox", "FailedCreate", "ProvisioningFailed"}
-)
+_OF_JOB: Final = frozenset({"FailedCreate"})
+_OF_CLAIM: Final = frozenset({"ProvisioningFailed"})
+_OF_POD: Final = frozenset({"FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox"})
+"""Reasons of Events that tell of trouble, by what they are about: a claim's is no reason why there is no pod yet."""
+
 _report: Final = msgspec.json.Decoder(RunReport)
 
 
@@ -126,7 +128,7 @@ def _without_pod(job: JobObject, reason: str, events: Iterable[EventObject]) -> 
         return Observation(state=JobState.LOST, detail=f"it was asked to stop ({reason}) and left no report")
     if job.spec.suspend:
         return Observation(state=JobState.STARTING, detail="its Job is suspended; somebody has to resume it")
-    told = _trouble(events)
+    told = _trouble(events, _OF_JOB)
     return Observation(state=JobState.STARTING, detail=f"its pod cannot be made: {told}" if told else _NO_POD)
 
 
@@ -158,15 +160,16 @@ def _why_it_waits(pod: PodObject, reason: str, events: Iterable[EventObject]) ->
         return f"asked to stop: {reason}"
     scheduled = next((one for one in pod.status.conditions or () if one.type == "PodScheduled"), None)
     if scheduled is not None and scheduled.status == "False":
-        told = _trouble(events)
+        told = _trouble(events, _OF_CLAIM)
         return f"no node can take its pod: {_clean(scheduled.message)}{f' ({told})' if told else ''}"
     for status in (*(pod.status.init_container_statuses or ()), *(pod.status.container_statuses or ())):
         words = _waiting_words(status)
         if words:
             return words
     if not pod.spec.node_name and not pod.status.container_statuses:
-        return _SCHEDULING
-    told = _trouble(events)
+        told = _trouble(events, _OF_CLAIM)
+        return f"{_SCHEDULING} ({told})" if told else _SCHEDULING
+    told = _trouble(events, _OF_POD)
     return f"its container cannot be prepared: {told}" if told else _PREPARING
 
 
@@ -182,9 +185,9 @@ def _waiting_words(status: ContainerStatus) -> str:
     return ""
 
 
-def _trouble(events: Iterable[EventObject]) -> str:
-    """The newest Event that says what is wrong; "" where none does."""
-    known = [one for one in events if one.reason in _TROUBLE]
+def _trouble(events: Iterable[EventObject], reasons: frozenset[str]) -> str:
+    """The newest Event that says what is wrong, for one of these reasons; "" where none does."""
+    known = [one for one in events if one.reason in reasons]
     newest = max(known, key=_time_of, default=None)
     return _clean(newest.message) if newest is not None else ""
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from tests.cluster.harness import ControlPlane, Node, UnavailableError, cache, debian, image, oci, programs
+from tests.cluster.harness import ControlPlane, Node, UnavailableError, cache, debian, firewall, image, oci, programs
 from tests.cluster.harness.programs import program
 
 
@@ -48,6 +48,7 @@ def build() -> int:
         "control plane": lambda: [program(name) for name in programs.CONTROL_PLANE],
         "helm": lambda: [program(name) for name in programs.HELM],
         "node": _build_node,
+        "network policies": firewall.need,
     }.items():
         try:
             make()

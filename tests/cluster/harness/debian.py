@@ -15,6 +15,7 @@ from tests.cluster.harness import cache
 from tests.cluster.harness.errors import UnavailableError
 
 NODE = ("containerd", "ctr", "runc", "host-local", "iptables", "conntrack", "ip", "nsenter", "unshare", "setpriv")
+NETWORK_POLICIES = ("iptables", "ipset")
 IMAGE = ("debootstrap", "busybox")
 
 _PACKAGES = {
@@ -23,6 +24,7 @@ _PACKAGES = {
     "runc": "runc",
     "host-local": "containernetworking-plugins",
     "iptables": "iptables",
+    "ipset": "ipset",
     "conntrack": "conntrack",
     "ip": "iproute2",
     "nsenter": "util-linux",

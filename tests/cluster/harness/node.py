@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tests.cluster.harness import debian, state
+from tests.cluster.harness import debian, firewall, state
 from tests.cluster.harness.control_plane import ControlPlane
 from tests.cluster.harness.debian import tool
 from tests.cluster.harness.errors import BrokenError, UnavailableError
@@ -98,6 +98,31 @@ class Node:
     def import_image(self, tar: Path) -> None:
         """Have the images of an OCI tar on the node; pods name them with `imagePullPolicy: Never` or `IfNotPresent`."""
         run(tool("ctr"), "--address", self._socket, "--namespace", "k8s.io", "images", "import", tar)
+
+    @property
+    def inside(self) -> tuple[str, ...]:
+        """The prefix of a command that runs in the node's namespaces."""
+        return self._inside
+
+    def inside_pod(self, name: str, namespace: str) -> tuple[str, ...]:
+        """The prefix of a command that runs on the node, but in the network of a pod."""
+        [status] = self.control_plane.get("pod", name, namespace)["status"]["containerStatuses"]
+        container = status["containerID"].removeprefix("containerd://")
+        tasks = run(tool("ctr"), "--address", self._socket, "--namespace", "k8s.io", "tasks", "list")
+        [pid] = [fields[1] for fields in map(str.split, tasks.splitlines()) if fields[0] == container]
+        return (*self._inside, str(tool("nsenter")), "--target", pid, "--net", "--")
+
+    def enforce_network_policies(self) -> None:
+        """From now on NetworkPolicies hold here; those that are there already hold when this returns.
+
+        Raises:
+            UnavailableError: This machine cannot do it; with the reason.
+        """
+        firewall.need()
+        firewall.try_out(self._inside)
+        arguments = firewall.arguments(self.control_plane.kubeconfig, self.name, self.network.services)
+        process = self._process("kube-router", program("kube-router"), *arguments)
+        process.wait_for("rules for every policy", lambda: firewall.SYNCED in process.log.read_text(errors="replace"))
 
     def drain(self, *pods: str) -> None:
         """Evict pods (those of a label selector, else all), as before a repair; nothing is scheduled here until `uncordon`."""

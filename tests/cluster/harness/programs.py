@@ -15,6 +15,7 @@ from tests.cluster.harness.errors import UnavailableError
 CONTROL_PLANE = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl")
 NODE = ("kubelet", "kube-proxy", "pause")
 HELM = ("helm",)
+NETWORK_POLICIES = ("kube-router",)
 
 _HERE = Path(__file__).parent / "go"
 _GO = (1, 26)
@@ -34,6 +35,7 @@ _SOURCES = {
         for name in (*CONTROL_PLANE[1:], "kubelet", "kube-proxy")
     },
     "helm": _Source("helm", "helm.sh/helm/v3/cmd/helm"),
+    "kube-router": _Source("kube-router", "github.com/cloudnativelabs/kube-router/v2/cmd/kube-router"),
     "pause": _Source("pause", "."),
 }
 

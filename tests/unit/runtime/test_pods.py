@@ -114,12 +114,37 @@ def test_a_pod_that_waits_says_why(found: PodObject, words: str) -> None:
             event("ProvisioningFailed", 'storageclass.storage.k8s.io "fast" not found'),
             'no node can take its pod: unbound PersistentVolumeClaims (storageclass.storage.k8s.io "fast" not found)',
         ),
+        (
+            pod(node=""),
+            event("ProvisioningFailed", "the disk quota is used up"),
+            "its pod waits for a node (the disk quota is used up)",
+        ),
     ],
 )
 def test_where_only_events_tell_why_they_are_asked(found: PodObject | None, told: EventObject, words: str) -> None:
     silent = observe(job(), found)
     assert needs_events(silent)
     assert observe(job(), found, [event("Scheduled", "all is well", 9), event(told.reason, "older", 1), told]).detail == words
+
+
+@pytest.mark.parametrize(
+    ("found", "told", "words"),
+    [
+        (None, event("ProvisioningFailed", "no volume yet"), "its pod has not been made yet"),
+        (
+            pod(node="", conditions=[condition("PodScheduled", "False", "Unschedulable", "no room")]),
+            event("FailedMount", "of an earlier pod"),
+            "no node can take its pod: no room",
+        ),
+        (
+            pod({"waiting": {"reason": "ContainerCreating"}}),
+            event("ProvisioningFailed", "no volume yet"),
+            "its container is being prepared",
+        ),
+    ],
+)
+def test_trouble_of_something_else_is_no_reason(found: PodObject | None, told: EventObject, words: str) -> None:
+    assert observe(job(), found, [told]).detail == words
 
 
 def test_the_newest_trouble_is_told() -> None:
