@@ -69,16 +69,19 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
         """The forge of one repository: the local forge holds one alone, GitHub any that has an owner and a name.
 
         Raises:
-            InvalidCodeRunError: CodeRun `wanted_by` names a repository on another host.
+            InvalidCodeRunError: CodeRun `wanted_by` names a repository on another host, or what is none on GitHub.
         """
-        if self.forge.kind != GITHUB:
+        if self.forge.kind != GITHUB or not self.forge.web:
             return self.forge
         try:
             wanted = parse_repository(repository_url)
-        except ConfigError:
-            return self.forge
-        if wanted.is_local or not self.forge.web:
-            return self.forge
+        except ConfigError as error:
+            raise InvalidCodeRunError(f"CodeRun {wanted_by!r}: spec.repositoryUrl: {error}") from error
+        if wanted.is_local:
+            raise InvalidCodeRunError(
+                f"CodeRun {wanted_by!r}: spec.repositoryUrl {repository_url!r} is a folder, and this controller works with "
+                "GitHub; write owner/name"
+            )
         if names_a_host(repository_url) and wanted.host != (here := host_of(self.forge.web)):
             raise InvalidCodeRunError(
                 f"CodeRun {wanted_by!r}: spec.repositoryUrl is on {wanted.host}, and this controller works with {here}; "

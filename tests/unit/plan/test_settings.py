@@ -32,9 +32,20 @@ def test_a_repository_on_another_host_is_refused_and_never_looked_for_here(url: 
     assert RunSettings(forge=HUB).forge_of("acme/tea", wanted_by="x").repository == "https://ghes.example/acme/tea.git"
 
 
-@pytest.mark.parametrize("url", ["/srv/shop", "what is this?"])
-def test_what_is_no_repository_on_github_stays_with_the_one_that_is_configured(url: str) -> None:
-    assert RunSettings(forge=HUB).forge_of(url, wanted_by="x") == HUB
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("/srv/shop", "CodeRun 'x': spec.repositoryUrl '/srv/shop' is a folder, and this controller works with GitHub; write"),
+        ("file:///etc", "spec.repositoryUrl 'file:///etc' is a folder"),
+        ("what is this?", "CodeRun 'x': spec.repositoryUrl: repository 'what is this?' is not understood; write owner/name"),
+    ],
+)
+def test_what_is_no_repository_on_github_can_never_run_and_the_field_is_named(url: str, said: str) -> None:
+    with pytest.raises(InvalidCodeRunError) as refused:
+        RunSettings(forge=HUB).forge_of(url, wanted_by="x")
+    assert said in str(refused.value)
+    without_address = ForgeRef(kind="github", location="", repository="r")
+    assert RunSettings(forge=without_address).forge_of(url, wanted_by="x") == without_address
 
 
 def test_the_local_forge_holds_one_repository_whatever_a_run_calls_it() -> None:
