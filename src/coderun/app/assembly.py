@@ -9,7 +9,9 @@ from typing import Final
 from coderun.app.configuration import Configuration, run_settings
 from coderun.app.controller import WORKERS, Controller
 from coderun.app.hosting import ForgeParts
+from coderun.model.github import github_host
 from coderun.model.metrics import ControllerMetrics
+from coderun.model.repository import host_of
 from coderun.model.roster import Roster
 from coderun.pipeline.definition import Pipeline
 from coderun.pipeline.facts import Rules
@@ -31,6 +33,11 @@ def roster_of(configuration: Configuration) -> Roster:
     named = [agent for agent in roster.agents.values() if agent.name in chosen]
     rest = [agent for agent in roster.agents.values() if agent not in named]
     return Roster({agent.name: agent for agent in (*named, *rest)})
+
+
+def forge_host(configuration: Configuration) -> str:
+    """Where a repository is of which only owner and name are said."""
+    return host_of(github_host(configuration.config.forge.url).web)
 
 
 def pipelines_of(configuration: Configuration) -> dict[str, Pipeline]:

@@ -17,6 +17,7 @@ from typing import Final, Protocol
 import msgspec
 import structlog
 
+from coderun.app.assembly import forge_host
 from coderun.app.configuration import Configuration
 from coderun.app.hosting import ForgeParts
 from coderun.app.metrics import Metrics
@@ -35,7 +36,7 @@ from coderun.model.config import ForgeType
 from coderun.model.deliveries import Delivery
 from coderun.model.errors import ClusterUnavailableError, ConfigError
 from coderun.model.github import github_host
-from coderun.model.repository import canonical
+from coderun.model.repository import DEFAULT_HOST, canonical
 from coderun.model.roster import Roster
 from coderun.reconcile.view import View
 from coderun.store.kubernetes import KubernetesStore
@@ -92,6 +93,7 @@ class ClusterInbox:
         namespaces: Iterable[str],
         *,
         counted: Callable[[str], None],
+        host: str = DEFAULT_HOST,
         timings: Timings = Timings(),  # noqa: B008
     ) -> None:
         self._counted = counted
@@ -102,7 +104,7 @@ class ClusterInbox:
                 PLAYS,
                 msgspec.json.Decoder(_PlayedBy).decode,
                 namespace=namespace,
-                indexes={_BY_REPOSITORY: lambda play: [canonical(play.spec.repository_url)]},
+                indexes={_BY_REPOSITORY: lambda play: [canonical(play.spec.repository_url, host)]},
                 timings=timings,
             )
             for namespace in self._stores
@@ -169,7 +171,9 @@ class ClusterController:
         )
         self._fenced = api.fenced(self.election.gate)
         metrics.lead(MANAGER, leading=False)
-        self.inbox = ClusterInbox(api, namespaces, counted=metrics.world("").delivery, timings=timings)
+        self.inbox = ClusterInbox(
+            api, namespaces, counted=metrics.world("").delivery, host=forge_host(configuration), timings=timings
+        )
 
     @property
     def is_ready(self) -> bool:

@@ -8,7 +8,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from datetime import datetime
 
-from coderun.app.assembly import pipelines_of, roster_of, rules_of
+from coderun.app.assembly import forge_host, pipelines_of, roster_of, rules_of
 from coderun.app.cluster import ClusterHosting, job_settings
 from coderun.app.configuration import Configuration, run_settings
 from coderun.app.together import together
@@ -76,7 +76,7 @@ async def _walk(
     clock: Callable[[], datetime],
     note: Note,
 ) -> None:
-    view = View()
+    view = View(forge_host(configuration))
     parts = await hosting.parts(store, roster_of(configuration), view)
     noted = NotedStore(store, note)
     runs = CodeRunReconciler(

@@ -14,7 +14,7 @@ from typing import Final
 import structlog
 
 from coderun.app.announce import EventHerald
-from coderun.app.assembly import assemble, roster_of
+from coderun.app.assembly import assemble, forge_host, roster_of
 from coderun.app.configuration import Configuration
 from coderun.app.controller import Controller
 from coderun.app.docsruns import DocsRuns
@@ -91,7 +91,7 @@ class World:
                 await asyncio.sleep(max(pause, waits))
 
     async def _work(self) -> None:
-        view = View()
+        view = View(forge_host(self._configuration))
         store = KubernetesStore(
             self._api,
             self.namespace,

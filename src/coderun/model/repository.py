@@ -56,10 +56,10 @@ def default_service(repository_url: str) -> str:
     return dns_label(name.rstrip("/").rpartition("/")[2])
 
 
-def canonical(text: str) -> str:
+def canonical(text: str, host: str = DEFAULT_HOST) -> str:
     """The canonical id behind `text`, as text; what is no repository stays as it is, and is equal to itself only."""
     try:
-        return str(parse_repository(text))
+        return str(parse_repository(text, host))
     except ConfigError:
         return text
 
@@ -74,11 +74,11 @@ def names_a_host(text: str) -> bool:
     return any(pattern.fullmatch(text.strip()) for pattern in (_URL, _SCP, _CANONICAL))
 
 
-def parse_repository(text: str) -> RepositoryId:
+def parse_repository(text: str, host: str = DEFAULT_HOST) -> RepositoryId:
     """The canonical id behind a slug (`owner/name`), an https, git or ssh URL, an scp-like address or an absolute path.
 
-    The text of an id (`host/owner/name`) gives that id again. Case, `.git`, trailing slashes and user parts make no difference,
-    nor do the port and, in a path, empty and `.` parts. A relative path is refused: what it means depends on where one stands.
+    What is only owner/name is on `host`. The text of an id (`host/owner/name`) gives that id again. Case, `.git`, trailing
+    slashes and user parts make no difference, nor do the port and, in a path, empty and `.` parts. A relative path is refused: what it means depends on where one stands.
 
     Raises:
         ConfigError: `text` is none of these.
@@ -88,7 +88,7 @@ def parse_repository(text: str) -> RepositoryId:
     if path.startswith("/"):
         return RepositoryId(host=LOCAL_HOST, owner="", name="/" + "/".join(p for p in path.split("/") if p not in {"", "."}))
     found = _URL.fullmatch(raw) or _SCP.fullmatch(raw) or _CANONICAL.fullmatch(raw)
-    host, path = (found["host"], found["path"]) if found else (DEFAULT_HOST, raw)
+    of_host, path = (found["host"], found["path"]) if found else (host, raw)
     slug = _SLUG.fullmatch(_GIT_SUFFIX.sub("", path).strip("/"))
     if slug is None or slug["name"] in {".", ".."}:
         shown = _CREDENTIALS.sub("//***@", text)
@@ -96,4 +96,4 @@ def parse_repository(text: str) -> RepositoryId:
             f"repository {shown!r} is not understood; write owner/name, https://host/owner/name, "
             "git@host:owner/name.git or an absolute path"
         )
-    return RepositoryId(host=host.lower(), owner=slug["owner"].lower(), name=slug["name"].lower())
+    return RepositoryId(host=of_host.lower(), owner=slug["owner"].lower(), name=slug["name"].lower())

@@ -13,7 +13,7 @@ import msgspec
 from coderun.model.coderun import CodeRun
 from coderun.model.names import LABEL_PLAY
 from coderun.model.play import Play, PlayPhase
-from coderun.model.repository import canonical
+from coderun.model.repository import DEFAULT_HOST, canonical
 
 _RETRIED = frozenset({PlayPhase.FAILED, PlayPhase.ABORTED})
 _ORDER = {
@@ -54,9 +54,10 @@ class RunBrief(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class View:
-    """All Plays in brief, and all unfinished CodeRuns."""
+    """All Plays in brief, and all unfinished CodeRuns. A repository of which only owner and name are said is on `host`."""
 
-    def __init__(self) -> None:
+    def __init__(self, host: str = DEFAULT_HOST) -> None:
+        self._host = host
         self.plays: dict[str, PlayBrief] = {}
         self.runs: dict[str, RunBrief] = {}
         self._open: dict[str, PlayBrief] = {}
@@ -75,7 +76,7 @@ class View:
         brief = PlayBrief(
             name=play.name,
             task_id=play.spec.task_id,
-            repository=canonical(play.spec.repository_url),
+            repository=canonical(play.spec.repository_url, self._host),
             phase=play.status.phase,
             base_branch=play.spec.base_branch,
             priority=play.spec.priority,

@@ -379,8 +379,11 @@ def play_of(repository: str, namespace: str = "default") -> dict[str, Any]:
     }
 
 
-async def test_any_replica_takes_a_delivery_in_and_the_leader_acts_on_it(server: FakeApiServer, start: Start) -> None:
-    server.objects.create(play_of("https://forge.example/acme/shop"))
+@pytest.mark.parametrize("repository", ["https://forge.example/acme/shop", "acme/shop"])
+async def test_any_replica_takes_a_delivery_in_and_the_leader_acts_on_it(
+    server: FakeApiServer, start: Start, repository: str
+) -> None:
+    server.objects.create(play_of(repository))
     leader = await start("one")
     await until(lambda: leader.leads)
     standby = await start("two")

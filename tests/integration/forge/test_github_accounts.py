@@ -174,6 +174,13 @@ async def test_the_forge_of_a_repository_is_made_once_whatever_it_is_called(plac
         await forges.of("https://ghes.example/acme/shop")
 
 
+async def test_owner_and_name_alone_are_a_repository_on_a_github_of_ones_own_too(place: Place) -> None:
+    place.hub.on("GET /users/acme-rex%5Bbot%5D", {"id": 77, "login": "acme-rex[bot]"})
+    forges = GitHubForges(github_host("https://ghes.example:8443"), app(place))
+    made = await forges.of("Acme/Shop")
+    assert await forges.of("https://ghes.example:8443/acme/shop.git") is made
+
+
 async def test_a_forge_that_cannot_be_had_now_is_asked_for_again(place: Place) -> None:
     place.hub.on("GET /users/acme-rex%5Bbot%5D", Reply(status=502))
     forges = GitHubForges(github_host(), app(place))

@@ -53,6 +53,12 @@ def test_a_folder_is_known_by_its_absolute_path(text: str, name: str) -> None:
     assert found.is_local
 
 
+def test_owner_and_name_alone_are_on_the_host_that_is_worked_with() -> None:
+    assert parse_repository("Acme/shop", "GHE.example") == RepositoryId(host="ghe.example", owner="acme", name="shop")
+    assert canonical("Acme/shop", "ghe.example") == canonical("https://ghe.example/acme/shop.git")
+    assert canonical("git@github.com:acme/shop.git", "ghe.example") == "github.com/acme/shop"
+
+
 def test_forges_on_other_hosts_are_other_repositories() -> None:
     assert parse_repository("https://ghe.example.org:8443/acme/my.repo") == RepositoryId(
         host="ghe.example.org", owner="acme", name="my.repo"

@@ -15,7 +15,7 @@ from coderun.forge.github.accounts import Account, Lease
 from coderun.forge.github.permissions import run_permissions
 from coderun.model.coderun import CodeRun
 from coderun.model.errors import ConfigError, ForgeUnavailableError, RefusedError
-from coderun.model.repository import RepositoryId, parse_repository
+from coderun.model.repository import DEFAULT_HOST, RepositoryId, parse_repository
 from coderun.model.roster import Agent
 
 _TOKEN: Final = re.compile(r"[!-~]{1,1000}")
@@ -97,10 +97,14 @@ class Broker:
                 _log.warning("token not revoked", coderun=run, error=str(error))
 
 
-def repository_of(url: str) -> RepositoryId:
-    """A repository that can be on GitHub. Raises `RefusedError` for a folder of this machine and what is no repository."""
+def repository_of(url: str, host: str = DEFAULT_HOST) -> RepositoryId:
+    """A repository that can be on GitHub: on `host`, where only owner and name are said.
+
+    Raises:
+        RefusedError: it is a folder of this machine, or no repository at all.
+    """
     try:
-        found = parse_repository(url)
+        found = parse_repository(url, host)
     except ConfigError as error:
         raise RefusedError(str(error)) from error
     if found.is_local:

@@ -55,9 +55,9 @@ class GitHubForges:
 
 
 def on_host(host: GitHubHost, repository_url: str) -> RepositoryId:
-    """The repository, which must be on this GitHub. Raises `RefusedError`."""
-    repository = repository_of(repository_url)
+    """The repository, which must be on this GitHub; where only owner and name are said, it is. Raises `RefusedError`."""
     wanted = host_of(host.web)
+    repository = repository_of(repository_url, wanted)
     if repository.host != wanted:
         raise RefusedError(
             f"repository {repository} is on {repository.host}, and this controller works with {wanted}; "
