@@ -78,7 +78,8 @@ def parse_repository(text: str, host: str = DEFAULT_HOST) -> RepositoryId:
     """The canonical id behind a slug (`owner/name`), an https, git or ssh URL, an scp-like address or an absolute path.
 
     What is only owner/name is on `host`. The text of an id (`host/owner/name`) gives that id again. Case, `.git`, trailing
-    slashes and user parts make no difference, nor do the port and, in a path, empty and `.` parts. A relative path is refused: what it means depends on where one stands.
+    slashes and user parts make no difference, nor do the port and, in a path, empty and `.` parts. A relative path is refused:
+    what it means depends on where one stands.
 
     Raises:
         ConfigError: `text` is none of these.
