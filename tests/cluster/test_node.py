@@ -95,7 +95,7 @@ def test_a_drained_pod_is_told_to_stop_and_the_node_takes_pods_again_afterwards(
     script = "trap 'echo stopping; exit 3' TERM; echo ready; while :; do sleep 0.1; done"
     node.control_plane.apply(pod("drained", room, script))
     node.kubectl("wait", "pod/drained", "-n", room, "--for=condition=Ready", "--timeout=120s")
-    follow = [program("kubectl"), "--kubeconfig", node.kubeconfig, "logs", "drained", "-n", room, "--follow"]
+    follow: list[str | Path] = [program("kubectl"), "--kubeconfig", node.kubeconfig, "logs", "drained", "-n", room, "--follow"]
     with subprocess.Popen(follow, stdout=subprocess.PIPE, text=True) as following:
         assert following.stdout
         # Who begins to follow a pod that is drained already may come too late for its last words, or for the pod.
