@@ -202,9 +202,9 @@ class Company:
     # What a person does.
 
     def play(self, number: int, *, namespace: str = "", repository: str = REPOSITORY, name: str = "") -> str:
-        """Write a Play of a task; its name."""
+        """Write a Play of a task, in a repository of this GitHub; its name."""
         name = name or f"play-shop-{number}"
-        spec = {"taskId": number, "repositoryUrl": f"{self.hub.fake.url}/{repository}", "service": "shop", "autoMerge": True}
+        spec = {"taskId": number, "repositoryUrl": repository, "service": "shop", "autoMerge": True}
         metadata = {"name": name, "namespace": namespace or self.namespace}
         self.cluster.apply({"apiVersion": "agents.platform/v1", "kind": "Play", "metadata": metadata, "spec": spec})
         return name
