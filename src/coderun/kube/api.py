@@ -290,7 +290,7 @@ def as_yaml(encoded: bytes) -> bytes:
 
 
 def _say(verb: str, resource: Resource, namespace: str, name: str = "", subresource: str = "") -> str:
-    what = f"{resource.kind} {name!r}" if name else f"{resource.kind}s"
+    what = f"{resource.kind} {name!r}" if name else resource.kinds
     part = f"the {subresource} of " if subresource else ""
     return f"{verb} {part}{what} in namespace {namespace!r}"
 

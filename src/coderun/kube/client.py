@@ -322,7 +322,7 @@ async def _configure(target: Target, environ: Mapping[str, str]) -> tuple[Any, s
             raise ConfigError(
                 f"the kubeconfig {path} has no context {target.context!r}; it has: {listed(sorted(known))}"
             ) from error
-        why = "it is empty" if _is_empty(path) else error
+        why = _why_unusable(path, error)
         raise ConfigError(f"cannot use {wanted}the kubeconfig {path}: {why}") from error
     _check_plugin(loader, configuration, path)
 
@@ -334,6 +334,14 @@ async def _configure(target: Target, environ: Mapping[str, str]) -> tuple[Any, s
 
     configuration.proxy = configuration.proxy or _proxy_for(configuration.host)
     return configuration, (context.get("context") or {}).get("namespace") or "default", reload
+
+
+def _why_unusable(path: str, error: Exception) -> str:
+    if _is_empty(path):
+        return "it is empty"
+    if isinstance(error, TypeError | AttributeError | LookupError):  # a stumble, which says nothing to people
+        return "the cluster or the user that the context names is not in it, or not whole"
+    return str(error)
 
 
 def _is_empty(path: str) -> bool:

@@ -201,7 +201,7 @@ class Informer(Generic[T]):
         ) as chunks:
             await self._follow(chunks)
         if self.version == before and self._clock() - start < 1.0:
-            raise ClusterUnavailableError(f"the watch of {self.resource.kind}s ended at once")
+            raise ClusterUnavailableError(f"the watch of {self.resource.kinds} ended at once")
 
     async def _follow(self, chunks: AsyncIterator[bytes]) -> None:
         rest = b""
@@ -217,10 +217,10 @@ class Informer(Generic[T]):
         try:
             event = _event.decode(line)
         except msgspec.MsgspecError as error:
-            raise ClusterUnavailableError(f"the watch of {self.resource.kind}s said what is no event: {error}") from error
+            raise ClusterUnavailableError(f"the watch of {self.resource.kinds} said what is no event: {error}") from error
         if event.type == "ERROR":
             status = read_status(bytes(event.object))
-            attempted = f"watch {self.resource.kind}s in namespace {self.namespace!r}"
+            attempted = f"watch {self.resource.kinds} in namespace {self.namespace!r}"
             raise translate(attempted, status.code or 500, status)
         meta = _meta_of(event.object)
         if event.type == "DELETED":

@@ -27,6 +27,11 @@ class Resource(msgspec.Struct, frozen=True):
         """What stands in `apiVersion`."""
         return f"{self.group}/{self.version}" if self.group else self.version
 
+    @property
+    def kinds(self) -> str:
+        """Several of them, for people."""
+        return f"{self.kind[:-1]}ies" if self.plural.endswith("ies") else f"{self.kind}s"
+
     def path(self, namespace: str, name: str = "", subresource: str = "") -> str:
         """Path of the collection, of one object or of a subresource of it. Every part is quoted."""
         root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"

@@ -49,6 +49,13 @@ async def test_a_configuration_that_cannot_be_used_is_said(tmp_path: Path, targe
         await KubeClient.connect(target, environ={})
 
 
+async def test_a_user_that_is_not_in_the_kubeconfig_is_said_to_be_missing(tmp_path: Path) -> None:
+    path = write_kubeconfig(tmp_path / "config", "https://127.0.0.1:1")
+    path.write_text(path.read_text().replace("user: u\n", "user: somebody\n"))
+    with pytest.raises(ConfigError, match="the cluster or the user that the context names is not in it, or not whole"):
+        await KubeClient.connect(Target(kubeconfig=str(path)), environ={})
+
+
 @pytest.mark.parametrize(
     ("program", "message"),
     [

@@ -1,6 +1,6 @@
 """Where kinds of the API live."""
 
-from coderun.kube.resources import CODERUNS, JOBS, PODS
+from coderun.kube.resources import CODERUNS, DELIVERIES, JOBS, PODS
 
 
 def test_paths_of_collections_objects_and_subresources() -> None:
@@ -15,3 +15,7 @@ def test_a_name_cannot_leave_its_place_in_the_path() -> None:
 
 def test_api_versions() -> None:
     assert (CODERUNS.api_version, PODS.api_version) == ("agents.platform/v1", "v1")
+
+
+def test_several_of_a_kind_have_a_word_for_people() -> None:
+    assert [one.kinds for one in (CODERUNS, DELIVERIES, JOBS)] == ["CodeRuns", "Deliveries", "Jobs"]
