@@ -3,10 +3,13 @@
 import contextlib
 import logging
 import sys
+from collections.abc import MutableMapping
 from pathlib import Path
-from typing import TextIO, cast
+from typing import Any, TextIO, cast
 
 import structlog
+
+from coderun.model.text import printable
 
 
 class Lossy:
@@ -30,11 +33,18 @@ class Lossy:
 def log_to_stderr() -> None:
     """Send warnings of this process to standard error, as lines for people; output stays for programs."""
     structlog.configure(
-        processors=[structlog.processors.add_log_level, structlog.dev.ConsoleRenderer(colors=False)],
+        processors=[structlog.processors.add_log_level, _for_people],
         wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
         logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=False,
     )
+
+
+def _for_people(_logger: object, _method: str, line: MutableMapping[str, Any]) -> str:
+    """One line as commands say theirs: `warning: watch failed: … is out of reach (kind CodeRun, namespace default)`."""
+    level, event, error = (line.pop(key, "") for key in ("level", "event", "error"))
+    rest = ", ".join(f"{key} {value}" for key, value in sorted(line.items()))
+    return printable(f"{level}: {event}{f': {error}' if error else ''}{f' ({rest})' if rest else ''}")
 
 
 def log_nothing() -> None:

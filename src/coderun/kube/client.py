@@ -243,6 +243,8 @@ def _break_off(answer: aiohttp.ClientResponse) -> None:
 def _unreachable(attempted: str, server: str, error: Exception) -> ClusterUnavailableError:
     if isinstance(error, TimeoutError):
         return ClusterUnavailableError(f"cannot {attempted}: {server} does not answer in time")
+    if isinstance(error, aiohttp.ClientPayloadError):
+        return ClusterUnavailableError(f"cannot {attempted}: {server} broke its answer off")
     return ClusterUnavailableError(f"cannot {attempted}: {server} is out of reach ({str(error) or type(error).__name__})")
 
 
