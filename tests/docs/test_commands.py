@@ -236,6 +236,8 @@ def test_the_commands_below_a_heading_do_what_the_page_says(world: World, scenar
 def test_why_answers_as_the_readme_shows(world: World) -> None:
     world.cwd = world.repository
     controller = world.start("coderun up")
+    assert controller.stdout is not None
+    assert controller.stdout.readline().startswith("controller of ")  # before `play` could become the controller in its place
     world.type(Step("coderun play --task 3", 3))
     answer = world.start("coderun why 3").communicate(timeout=DEADLINE)[0]
     assert _without_chance(answer) == _without_chance(marked("README.md", "excerpt: why").text)
