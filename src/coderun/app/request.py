@@ -24,7 +24,7 @@ from coderun.model.meta import ObjectMeta
 from coderun.model.names import LABEL_AGENT, LABEL_SERVICE, LABEL_STAGE, LABEL_TASK, shorten
 from coderun.model.play import Play, PlayPhase
 from coderun.model.pulls import PullState
-from coderun.model.repository import canonical
+from coderun.model.repository import canonical, parse_repository
 from coderun.model.roster import Agent
 from coderun.model.task import Task, find_task, order_tasks, parse_task_list, waiting_for
 
@@ -237,9 +237,9 @@ async def _pull_here(system: Workplace, task: Task) -> PullRequestRef | None:
 
 async def _pull_of_a_play(system: Workplace, task: Task) -> PullRequestRef | None:
     """The pull request of a task as its play has it: whose keys are in a cluster asks no forge."""
-    repository = canonical(system.hosting.repository)
+    repository = parse_repository(system.hosting.repository)
     for play in await system.store.find(Play):
-        same = play.spec.task_id == task.id and canonical(play.spec.repository_url) == repository
+        same = play.spec.task_id == task.id and canonical(play.spec.repository_url, repository.host) == str(repository)
         if same and play.status.phase is not PlayPhase.SUCCEEDED and play.status.pull_request is not None:
             return play.status.pull_request
     return None

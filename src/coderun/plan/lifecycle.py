@@ -92,7 +92,8 @@ def _watch(run: CodeRun, status: CodeRunStatus, job: JobView, *, keep: timedelta
     if job.state == "lost" or (job.state == "absent" and status.started_at is not None):
         detail = job.detail or "its job was there and is gone without a report"
         if cancel:
-            return finish(status, RunPhase.CANCELLED, "Cancelled", f"{cancel}; {detail}", keep=keep, now=now)
+            told = detail if cancel in detail else f"{cancel}; {detail}"
+            return finish(status, RunPhase.CANCELLED, "Cancelled", told, keep=keep, now=now)
         return finish(status, RunPhase.FAILED, "JobLost", detail, keep=keep, now=now)
     if job.state == "absent":
         if cancel:

@@ -57,6 +57,13 @@ class Shell:
         assert process.returncode is not None
         return Said(process.returncode, out.decode(), err.decode())
 
+    async def made(self, run: str) -> dict[str, Any]:
+        """The CodeRun of that name, as soon as it is there."""
+        async with asyncio.timeout(60):
+            while (found := self.server.objects.get(RUNS, "default", run)) is None:  # noqa: ASYNC110 - another process
+                await asyncio.sleep(0.05)
+        return found
+
     def play(self, name: str = "play-acme-shop-7") -> dict[str, Any]:
         found = self.server.objects.get(PLAYS, "default", name)
         assert found is not None
@@ -78,6 +85,12 @@ def repository(tmp_path: Path) -> Path:
     ):
         subprocess.run(["git", *words], cwd=folder, check=True)
     return folder
+
+
+def move_to(folder: Path, forge: str) -> None:
+    """Have the repository on another forge."""
+    subprocess.run(["git", "remote", "set-url", "origin", f"{forge}/Acme/shop.git"], cwd=folder, check=True)
+    (folder / "coderun.yaml").write_text(f"forge: {{type: github, url: {forge}}}\n")
 
 
 @pytest.fixture
@@ -122,9 +135,7 @@ async def test_an_agent_runs_once_on_the_pull_request_that_a_play_has(shell: She
     shell.server.objects.set_status(PLAYS, "default", "play-acme-shop-7", {"phase": "Running", "pullRequest": pull})
 
     running = asyncio.create_task(shell.run("run", "-a", "tess", "--task", "7"))
-    async with asyncio.timeout(60):
-        while (made := shell.server.objects.get(RUNS, "default", "run-shop-7-tess-1")) is None:  # noqa: ASYNC110 - another process
-            await asyncio.sleep(0.05)
+    made = await shell.made("run-shop-7-tess-1")
     assert made["spec"]["pullRequest"] == pull
     assert (made["spec"]["stage"], made["spec"]["githubApp"]) == ("testing", "5DLabs-Tess")
     ended = {"phase": "Succeeded", "workCompleted": True, "message": "all is well"}
@@ -133,6 +144,25 @@ async def test_an_agent_runs_once_on_the_pull_request_that_a_play_has(shell: She
     said = await running
     assert said.code == 0, said.err
     assert said.out.splitlines()[-1] == "run-shop-7-tess-1: Succeeded. all is well"
+
+
+async def test_a_play_that_names_its_repository_by_owner_and_name_is_found_on_the_forges_own_host(shell: Shell) -> None:
+    move_to(shell.folder, "https://github.example.com")
+    await shell.run("play", "--task", "7", "--detach")
+    (play,) = shell.server.objects.all(PLAYS, "default")
+    name = play["metadata"]["name"]
+    shell.server.objects.delete(PLAYS, "default", name)
+    spec = {**play["spec"], "repositoryUrl": "acme/shop"}
+    shell.server.objects.create({"apiVersion": play["apiVersion"], "kind": "Play", "metadata": {"name": name}, "spec": spec})
+    pull = {"number": 3, "url": "https://github.example.com/acme/shop/pull/3", "headSha": "a" * 40}
+    shell.server.objects.set_status(PLAYS, "default", name, {"phase": "Running", "pullRequest": pull})
+
+    running = asyncio.create_task(shell.run("run", "-a", "tess", "--task", "7"))
+    made = await shell.made("run-shop-7-tess-1")
+    assert made["spec"]["pullRequest"] == pull
+    shell.server.objects.set_status(RUNS, "default", "run-shop-7-tess-1", {"phase": "Succeeded", "workCompleted": True})
+    said = await running
+    assert said.code == 0, said.err
 
 
 async def test_a_run_is_shown_cancelled_and_what_it_says_is_read(shell: Shell) -> None:

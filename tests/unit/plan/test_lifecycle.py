@@ -98,6 +98,8 @@ def test_a_job_that_was_killed_because_it_did_not_end_after_a_cancel_counts_as_c
     decided = step(run(STARTED, cancel="a push"), JobView(state="lost", detail="killed after its grace"))
     assert (decided.status.phase, reason(decided)) == (RunPhase.CANCELLED, "Cancelled")
     assert decided.status.message == "a push; killed after its grace"
+    told = step(run(STARTED, cancel="a push"), JobView(state="lost", detail="it was asked to stop (a push)"))
+    assert told.status.message == "it was asked to stop (a push)", "a reason is said once"
 
 
 def test_a_running_job_is_said_to_run_only_once_it_was_seen() -> None:
