@@ -119,9 +119,8 @@ def test_the_controllers_account_may_do_its_work_in_its_namespaces_and_nothing_e
         )
     }
     deadline = time.monotonic() + 60
-    while not all(
-        may(*one, work) for one in asked
-    ):  # roles and definitions are known to the API server a moment after they are there
+    # Roles and definitions are known to the API server a moment after they are there.
+    while not all(may(*one, work) for one in asked):
         assert time.monotonic() < deadline
         time.sleep(0.5)
     assert [one for one in asked if may(*one, home) or may(*one, other)] == []

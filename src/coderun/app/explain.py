@@ -11,11 +11,6 @@ from coderun.model.deliveries import Delivery
 from coderun.model.play import Play, PlayCommand, PlayPhase
 from coderun.model.pulls import PullRequest, PullState
 
-_NO_CONTROLLER = {
-    True: "a controller, as none is running: `coderun up`",
-    False: "a controller, as none is running: the cluster's `coderun controller`",
-}
-
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """All that `coderun why` says.
@@ -56,11 +51,11 @@ def explain(
     controller: str,
     now: datetime,
     pull: PullRequest | None = None,
-    runs_here: bool = True,
+    carrier: str = "`coderun up`",
 ) -> Explanation:
     """Why `play` is where it is. `controller` says who works, "" when nobody does; `pull` is its pull request as it is now.
 
-    `runs_here` tells this machine from a cluster, where a controller is started in another way.
+    `carrier` is what carries plays on where that is.
     """
     status = play.status
     waiting = status.waiting
@@ -70,11 +65,12 @@ def explain(
     since = waiting.since if waiting is not None else status.finished_at
     would_move = waiting.would_move if waiting is not None else way_on(play)
     waits_for = waiting.message if waiting is not None else ("" if play.is_finished else "the first look of a controller")
+    missing = f"a controller, as none is running: {carrier}"
     if not controller and not play.is_finished and pull is not None and pull.state is not PullState.OPEN:
         waits_for = f"a controller that sees that pull request #{pull.number} is {pull.state.value}"
-        would_move = _NO_CONTROLLER[runs_here]
+        would_move = missing
     elif not controller and not play.is_finished:
-        would_move = f"{_NO_CONTROLLER[runs_here]}; then {would_move or 'it starts'}"
+        would_move = f"{missing}; then {would_move or 'it starts'}"
     return Explanation(
         play=play.name,
         task_id=play.spec.task_id,

@@ -83,7 +83,8 @@ class LocalSystem:
     """Everything of one repository. Made by `open_local`. Whoever sets `tell` hears of what goes wrong and is tried again."""
 
     runs_here = True
-    advice = "`coderun up` carries it out"
+    carrier = "`coderun up`"
+    advice = f"{carrier} carries it out"
 
     def __init__(
         self,

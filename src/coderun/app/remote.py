@@ -97,6 +97,7 @@ class ClusterSystem:
     """A namespace, and the repository around `cwd` where one is asked for. Implements `app.system.Workplace`."""
 
     runs_here = False
+    carrier = "the cluster's `coderun controller`"
 
     def __init__(self, api: Api, namespace: str, around: Surroundings, tell: Callable[[str], None]) -> None:
         self._api = api
@@ -132,7 +133,7 @@ class ClusterSystem:
     @property
     def advice(self) -> str:
         """What to do where no controller runs."""
-        return "the cluster's `coderun controller` carries on when it runs"
+        return f"{self.carrier} carries on when it runs"
 
     async def controller(self) -> str:
         """The holder of the Lease in this namespace; where there is no Lease it may be held in another one."""

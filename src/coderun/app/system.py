@@ -18,9 +18,11 @@ class System(Protocol):
     Attributes:
         clock: Gives the time.
         runs_here: Whether agents run on this machine, as this user.
+        carrier: What carries plays on, as a command for people.
     """
 
     runs_here: bool
+    carrier: str
 
     @property
     def store(self) -> Store:

@@ -134,8 +134,7 @@ def replay_(
             wanted = await _wanted(system, state=None, event=event, play=play, since=since)
             named += await list_deliveries(system.store, wanted, limit=LOOKED_THROUGH)
         once = list({delivery.id: delivery for delivery in named}.values())
-        who = "" if await system.controller() else "`coderun up`" if system.runs_here else "the cluster's `coderun controller`"
-        return await replay(system.store, once), who
+        return await replay(system.store, once), "" if await system.controller() else system.carrier
 
     replayed, who = with_system(repo, work)
     if output in {Output.JSON, Output.YAML}:

@@ -49,7 +49,7 @@ def command(
             return [await find_play(system.store, name)] if name else await system.store.find(Play)
         return [await find_run(system.store, name)] if name else await system.store.find(CodeRun)
 
-    found, (holder, runs_here), where = with_system(repo, lambda system: _with_holder(system, work))
+    found, holder, where, how = with_system(repo, lambda system: _with_holder(system, work))
     if output in {Output.JSON, Output.YAML}:
         rows: list[dict[str, Any]] = [plain(each) for each in found]
         show(rows, output, columns=(), empty="", single=bool(name))
@@ -59,12 +59,12 @@ def command(
     rows = [{"name": each.name, **make(each)} for each in found]
     show(rows, output, columns=columns, empty=f"no {what.value} yet{where}; `coderun play --task N` starts one")
     if output is Output.TABLE and not holder and any(not _has_ended(each) for each in found):
-        how = "`coderun up` or `coderun play`" if runs_here else "the cluster's `coderun controller`, once it runs,"
         say(f"\nno controller is running, so this is how it was left: {how} carries on", err=True)
 
 
 async def _with_holder(system: "Workplace", work: Any) -> Any:
-    return await work(system), (await system.controller(), system.runs_here), system.where
+    how = f"{system.carrier} or `coderun play`" if system.runs_here else f"{system.carrier}, once it runs,"
+    return await work(system), await system.controller(), system.where, how
 
 
 def _has_ended(each: Any) -> bool:

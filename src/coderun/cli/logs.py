@@ -29,8 +29,7 @@ def command(
 
         found = await find_run(system.store, run)
         if not found.status.job_name:
-            who = "`coderun up`" if system.runs_here else "the cluster's `coderun controller`"
-            why = found.status.message or f"nobody has looked at it yet; {who} does"
+            why = found.status.message or f"nobody has looked at it yet; {system.carrier} does"
             say(f"run {found.name} has not started: {safe(why)}", err=True)
             if not follow:
                 return

@@ -40,8 +40,8 @@ def command(
         deliveries = await system.store.list_deliveries(limit=500)
         controller = await system.controller()
         pull = await _unseen_pull(system, found) if not controller else None
-        now, here = system.clock(), system.runs_here
-        return found, explain(found, runs, deliveries, controller=controller, now=now, pull=pull, runs_here=here)
+        now, carrier = system.clock(), system.carrier
+        return found, explain(found, runs, deliveries, controller=controller, now=now, pull=pull, carrier=carrier)
 
     found, told = with_system(repo, work)
     if output in {Output.JSON, Output.YAML}:
