@@ -19,8 +19,9 @@ from typing import Any
 
 import structlog
 
-from coderun.app.cluster import ClusterController, ClusterHosting, spare_collections
+from coderun.app.cluster import ClusterController, ClusterHosting
 from coderun.app.configuration import Configuration, read_cluster_configuration
+from coderun.app.gathering import gathering_loop
 from coderun.app.hosting import ForgeParts
 from coderun.app.local import now
 from coderun.app.metrics import Metrics
@@ -112,7 +113,6 @@ def told(controller: ClusterController, requests: Requests) -> dict[str, Any]:
 
 async def main(kubeconfig: str, namespace: str) -> None:
     """Work until standard input ends."""
-    spare_collections()  # as `coderun controller` does
     requests = Requests()
     client = await KubeClient.connect(Target(kubeconfig=kubeconfig), environ={}, observer=requests)
     controller = ClusterController(
@@ -148,4 +148,5 @@ if __name__ == "__main__":
     )
     if len(sys.argv) > 3:
         os.sched_setaffinity(0, {int(sys.argv[3])})
-    asyncio.run(main(sys.argv[1], sys.argv[2]))
+    with asyncio.Runner(loop_factory=gathering_loop) as runner:  # as `coderun controller` does
+        runner.run(main(sys.argv[1], sys.argv[2]))

@@ -7,7 +7,6 @@ replaced the worlds begin anew with the new ones. Nothing here decides.
 
 import asyncio
 import contextlib
-import gc
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from datetime import datetime
@@ -301,15 +300,6 @@ def job_settings(configuration: Configuration) -> JobSettings:
             "the controller of a cluster needs `cluster: {image: …}` in its configuration; name one with --config"
         )
     return JobSettings.of(config.cluster, config.workspaces)
-
-
-def spare_collections() -> None:
-    """Have the garbage collector look less often: called once, by a process that is a controller and nothing else.
-
-    Most of what it holds are caches, in which there are no cycles; looking through them costs a tenth of all its work.
-    """
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 20)
 
 
 def boot_time() -> float:

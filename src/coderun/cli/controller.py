@@ -63,7 +63,6 @@ def command(
     async def work() -> None:
         import os
 
-        from coderun.app.cluster import spare_collections
         from coderun.app.configuration import read_cluster_configuration
         from coderun.app.metrics import Metrics
         from coderun.kube.api import Api
@@ -78,7 +77,6 @@ def command(
             if dry_run:
                 await _rehearse(Api(client, dry_run=True), configuration, namespaces, github_keys)
                 return
-            spare_collections()
             controller = _make(
                 Api(client), configuration, metrics, namespaces, lease_namespace or client.namespace, github_keys
             )
@@ -94,7 +92,9 @@ def command(
         from coderun.app.logs import log_to_stdout
 
         log_to_stdout(log_level.value)
-    run_async(work())
+    from coderun.app.gathering import gathering_loop
+
+    run_async(work(), loop=gathering_loop)
 
 
 def _now() -> datetime:

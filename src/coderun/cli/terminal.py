@@ -96,8 +96,8 @@ def duration(seconds: float) -> str:
     return f"{max(0.0, seconds):.0f} s"
 
 
-def run_async(work: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end.
+def run_async(work: Coroutine[Any, Any, T], *, loop: "Callable[[], asyncio.AbstractEventLoop] | None" = None) -> T:
+    """Run a coroutine to its end, on an event loop that `loop` makes where it is given.
 
     Ctrl-C goes to the programs we are waiting for too; what they then fail with is not reported in its place. SIGTERM is taken
     as Ctrl-C is: what is open is closed in order, and the command says how it goes on.
@@ -112,8 +112,8 @@ def run_async(work: Coroutine[Any, Any, T]) -> T:
                 raise asyncio.CancelledError from error
             raise
 
-    with _ended_as_by_ctrl_c():
-        return asyncio.run(body())
+    with _ended_as_by_ctrl_c(), asyncio.Runner(loop_factory=loop) as runner:
+        return runner.run(body())
 
 
 @contextlib.contextmanager

@@ -4,17 +4,26 @@ A repository's own `coderun.yaml` never has them. `docs/kubernetes.md` describes
 structs.
 """
 
+from decimal import Decimal
 from enum import StrEnum
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias
 
 from msgspec import Meta, field
 
 from coderun.model.coderun import SecretEnvVar
 from coderun.model.config import Config, Count, LimitSettings, PlaySettings, Section, parse_as
 from coderun.model.roster import Roster
+from coderun.model.yaml import load
 
 Quantity: TypeAlias = Annotated[str, Meta(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti|P|Pi|E|Ei)?$")]
 """A quantity of Kubernetes: `500m`, `1Gi`."""
+
+_UNITS: Final[dict[str, Decimal]] = {
+    "": Decimal(1),
+    "m": Decimal("0.001"),
+    **{unit: Decimal(1000) ** power for power, unit in enumerate("kMGTPE", start=1)},
+    **{f"{unit}i": Decimal(1024) ** power for power, unit in enumerate("KMGTPE", start=1)},
+}
 
 ObjectName: TypeAlias = Annotated[str, Meta(pattern=r"^([a-z0-9]([-.a-z0-9]*[a-z0-9])?)?$", max_length=253)]
 """The name of an object, or nothing."""
@@ -113,4 +122,16 @@ def parse_cluster_config(text: str, *, packaged: Roster, name: str) -> ClusterCo
     Raises:
         ConfigError: the first thing that is wrong, with its place and what to write.
     """
-    return parse_as(ClusterConfig, text, packaged=packaged, name=name)
+    config = parse_as(ClusterConfig, text, packaged=packaged, name=name)
+    for resource, asked in config.cluster.requests.items():
+        most = config.cluster.limits.get(resource)
+        if most is not None and amount(asked) > amount(most):
+            message = f"{asked} is more than cluster.limits.{resource}, {most}; write at most that, or a larger limit"
+            raise load(text, name=name).error(("cluster", "requests", resource), message)
+    return config
+
+
+def amount(quantity: str) -> Decimal:
+    """A `Quantity` in the unit it counts: bytes, cores."""
+    number = quantity.rstrip("".join(_UNITS))
+    return Decimal(number) * _UNITS[quantity.removeprefix(number)]

@@ -13,7 +13,9 @@ A Secret that is named there without keys gives all its keys, weaker than all of
 
 import base64
 import binascii
+import difflib
 import re
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
@@ -51,6 +53,9 @@ class _Requirements(msgspec.Struct, frozen=True, kw_only=True):
     environment: dict[str, str | int | float | bool] = {}
 
 
+_READ: Final = tuple(_Requirements.__struct_fields__)
+
+
 def is_run_variable(name: str) -> bool:
     """Whether a run may set this variable: a proper name, and none that the runner sets itself."""
     return _VARIABLE.fullmatch(name) is not None and _OWN.fullmatch(name) is None
@@ -60,6 +65,8 @@ def needed_by(run: CodeRun, agent: Agent) -> Needed:
     """What `run` needs. Raises `InvalidCodeRunError`."""
     spec = run.spec
     asked = _requirements(run)
+    _check_plain(run, "env", spec.env)
+    _check_plain(run, "taskRequirements: environment", asked.environment)
     found: dict[str, str | SecretEnvVar] = dict(spec.env)
     for index, one in enumerate(spec.env_from_secrets):
         _check_secret(run, one, f"envFromSecrets[{index}]")
@@ -91,14 +98,29 @@ def _requirements(run: CodeRun) -> _Requirements:
         raise _invalid(run, "taskRequirements", f"is no base64 of a text ({error}); write base64 of YAML") from error
     try:
         document = load(text, name="taskRequirements")
-        return _Requirements() if document.data is None else decode(document, _Requirements)
+        if document.data is None:
+            return _Requirements()
+        asked = decode(document, _Requirements)
     except ConfigError as error:
         raise _invalid(run, "taskRequirements", f"cannot be used: {error}") from error
+    for key in document.data:
+        # Keys of others are let pass, but not one that was meant for us.
+        if key not in _READ and (meant := difflib.get_close_matches(str(key).lower(), _READ, n=1, cutoff=0.8)):
+            raise _invalid(run, "taskRequirements", f"has {str(key)!r}, which nobody reads; write {meant[0]!r}")
+    return asked
 
 
 def _text(value: Any) -> str:
     """A scalar as it stood in the YAML: `true`, not `True`."""
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+def _check_plain(run: CodeRun, field: str, variables: Mapping[str, Any]) -> None:
+    for name, value in variables.items():
+        if not is_run_variable(name):
+            raise _invalid(run, field, f"sets {name!r}, which is no variable that a run may set")
+        if "\0" in str(value):
+            raise _invalid(run, field, f"sets {name!r} to a text with a NUL in it, which no variable can hold")
 
 
 def _check_secret(run: CodeRun, one: SecretEnvVar, field: str) -> None:

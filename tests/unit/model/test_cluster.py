@@ -43,6 +43,15 @@ def test_a_cluster_is_told_how_runs_look_beside_what_any_repository_says() -> No
         ("cluster: {image: a, imag: b}", "cluster.imag: unknown key; did you mean 'image'?"),
         ("cluster: {image: a}\nworkspaces: {size: large}", "workspaces.size"),
         ("cluster: {image: a}\nworkspaces: {accessMode: ReadOnly}", "workspaces.accessMode: 'ReadOnly' is not known"),
+        (
+            "cluster:\n  image: a\n  requests: {memory: 16Gi}",
+            "coderun.yaml:3:22: cluster.requests.memory: 16Gi is more than cluster.limits.memory, 8Gi; write at most that",
+        ),
+        (
+            "cluster: {image: a, limits: {memory: 512Mi}}",
+            "cluster.requests.memory: 1Gi is more than cluster.limits.memory, 512Mi",
+        ),
+        ("cluster: {image: a, limits: {cpu: 250m}}", "cluster.requests.cpu: 500m is more than cluster.limits.cpu, 250m"),
         ("cluster: {image: a}\nservice: A B", "service: 'A B' is no DNS label"),
     ],
 )
@@ -50,6 +59,11 @@ def test_a_mistake_is_reported_with_its_place(text: str, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parse(text)
     assert message in str(caught.value)
+
+
+def test_what_is_asked_for_may_be_all_that_may_be_used() -> None:
+    told = parse('cluster: {image: a, requests: {cpu: "1.5", memory: 1024Mi, tmp: 2k}, limits: {cpu: 1500m, memory: 1Gi}}')
+    assert told.cluster.requests == {"cpu": "1.5", "memory": "1024Mi", "tmp": "2k"}
 
 
 def test_a_cluster_has_room_for_many_plays_and_runs_unless_it_is_told_otherwise() -> None:

@@ -73,6 +73,10 @@ def test_requirements_that_are_empty_or_wrapped_are_fine() -> None:
     assert needs(task_requirements="  \n").env == {}
 
 
+def test_requirements_that_others_read_are_let_pass() -> None:
+    assert needs(task_requirements=coded("environment: {A: b}\nruntime: {node: 22}\nnotes: [x]")).env == {"A": "b"}
+
+
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
@@ -84,6 +88,12 @@ def test_requirements_that_are_empty_or_wrapped_are_fine() -> None:
         ({"task_requirements": coded("environment: {A: {b: c}}")}, "environment.A: expected"),
         ({"task_requirements": coded("secrets: [{name: S}]")}, "names Secret 'S', which cannot be the name of a Secret"),
         ({"task_requirements": coded("secrets: [{name: s, keys: [{k: PATH=}]}]")}, "sets 'PATH=', which is no variable"),
+        ({"task_requirements": coded("enviroment: {A: b}")}, "has 'enviroment', which nobody reads; write 'environment'"),
+        ({"task_requirements": coded("Secret: [{name: s}]")}, "has 'Secret', which nobody reads; write 'secrets'"),
+        ({"task_requirements": coded("environment: {HOME: /x}")}, "spec.taskRequirements: environment sets 'HOME'"),
+        ({"env": {"CODERUN_ROLE": "king"}}, "spec.env sets 'CODERUN_ROLE', which is no variable that a run may set"),
+        ({"env": {"my-var": "1"}}, "spec.env sets 'my-var', which is no variable that a run may set"),
+        ({"env": {"A": "x\0y"}}, "spec.env sets 'A' to a text with a NUL in it"),
         ({"env_from_secrets": (secret("HOME"),)}, "spec.envFromSecrets[0] sets 'HOME'"),
         ({"env_from_secrets": (secret("A"), secret("CODERUN_RUN"))}, "spec.envFromSecrets[1] sets 'CODERUN_RUN'"),
         ({"env_from_secrets": (secret("A", "no/secret"),)}, "names Secret 'no/secret'"),
