@@ -36,6 +36,8 @@ from coderun.runtime.protocol import Runtime
 from coderun.store.protocol import ObjectStore
 
 _log = structlog.get_logger(__name__)
+_ENDING = 2.0
+"""When (seconds) a job that was told to end is looked at again, if nothing is heard of it before."""
 
 
 class Tokens(Protocol):
@@ -109,9 +111,7 @@ class CodeRunReconciler:
         if run is None or run.metadata.deletion_timestamp is not None:
             return await self._vanished(name)
         if run.status.is_finished:
-            self._view.forget_run(name)
-            self._begun_here.discard(name)
-            return await self._expire(run)
+            return await self._finished(run)
         keep = timedelta(days=self._settings.keep_finished_days)
         try:
             workspace = workspace_of(run, self._roster)
@@ -224,7 +224,7 @@ class CodeRunReconciler:
         if decision.status != run.status:
             written = await self._write_status(run, decision.status, workspace)
             self._announce(run, written)
-            plays = tuple(filter(None, [run.metadata.annotations.get(ANNOTATION_PLAY, "")]))
+            plays = _play_of(run)
         self._view.see_run(written, workspace)
         if not decision.status.work_completed:
             return Again(after=decision.again_after, plays=plays)
@@ -269,6 +269,22 @@ class CodeRunReconciler:
         """Runs that may start now that the run of this brief is over."""
         return () if brief is None else self._view.may_start_after(brief, self._settings.parallel_runs)
 
+    async def _finished(self, run: CodeRun) -> Again:
+        """Its job is removed in time. Where it was known as unfinished its end is news: the answer to what this controller wrote
+        was lost, or somebody else wrote it, whose work ends before another's begins.
+        """
+        brief = self._view.runs.get(run.name)
+        if brief is not None and brief.begun:
+            await self._end_tokens(run)
+            seen = await self._look(run)
+            if seen is not None and seen.state in {"starting", "running"}:
+                await self._runtime.stop(run.status.job_name, reason="its CodeRun is finished")
+                return Again(after=_ENDING)
+        self._view.forget_run(run.name)
+        self._begun_here.discard(run.name)
+        again = await self._expire(run)
+        return again if brief is None else replace(again, runs=self._freed(brief), plays=_play_of(run))
+
     async def _expire(self, run: CodeRun) -> Again:
         expire_at = run.status.expire_at
         if expire_at is None or not run.status.job_name or run.status.attempt == 0:
@@ -278,3 +294,8 @@ class CodeRunReconciler:
             return Again(after=left)
         await self._runtime.remove(run.status.job_name)
         return NOT_AGAIN
+
+
+def _play_of(run: CodeRun) -> tuple[str, ...]:
+    """The play that waits for it, if any."""
+    return tuple(filter(None, [run.metadata.annotations.get(ANNOTATION_PLAY, "")]))
