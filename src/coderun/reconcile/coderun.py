@@ -224,7 +224,7 @@ class CodeRunReconciler:
         if decision.status != run.status:
             written = await self._write_status(run, decision.status, workspace)
             self._announce(run, written)
-            plays = _play_of(run)
+            plays = _one(run.metadata.annotations.get(ANNOTATION_PLAY, ""))
         self._view.see_run(written, workspace)
         if not decision.status.work_completed:
             return Again(after=decision.again_after, plays=plays)
@@ -263,7 +263,7 @@ class CodeRunReconciler:
         self._begun_here.discard(name)
         if brief is not None and brief.begun:
             await self._tokens.revoke(name)
-        return Again(runs=self._freed(brief))
+        return Again(runs=self._freed(brief), plays=_one(brief.told if brief is not None else ""))
 
     def _freed(self, brief: RunBrief | None) -> tuple[str, ...]:
         """Runs that may start now that the run of this brief is over."""
@@ -280,10 +280,10 @@ class CodeRunReconciler:
             if seen is not None and seen.state in {"starting", "running"}:
                 await self._runtime.stop(run.status.job_name, reason="its CodeRun is finished")
                 return Again(after=_ENDING)
+        again = await self._expire(run)
         self._view.forget_run(run.name)
         self._begun_here.discard(run.name)
-        again = await self._expire(run)
-        return again if brief is None else replace(again, runs=self._freed(brief), plays=_play_of(run))
+        return again if brief is None else replace(again, runs=self._freed(brief), plays=_one(brief.told))
 
     async def _expire(self, run: CodeRun) -> Again:
         expire_at = run.status.expire_at
@@ -296,6 +296,5 @@ class CodeRunReconciler:
         return NOT_AGAIN
 
 
-def _play_of(run: CodeRun) -> tuple[str, ...]:
-    """The play that waits for it, if any."""
-    return tuple(filter(None, [run.metadata.annotations.get(ANNOTATION_PLAY, "")]))
+def _one(name: str) -> tuple[str, ...]:
+    return (name,) if name else ()

@@ -11,7 +11,7 @@ from datetime import datetime
 import msgspec
 
 from coderun.model.coderun import CodeRun
-from coderun.model.names import LABEL_PLAY
+from coderun.model.names import ANNOTATION_PLAY, LABEL_PLAY
 from coderun.model.play import Play, PlayPhase
 from coderun.model.repository import DEFAULT_HOST, canonical
 
@@ -43,7 +43,7 @@ class PlayBrief(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunBrief(msgspec.Struct, frozen=True, kw_only=True):
-    """An unfinished CodeRun, as far as others care."""
+    """An unfinished CodeRun, as far as others care; `play` is the label, `told` the name of the Play that waits for it."""
 
     name: str
     play: str
@@ -51,6 +51,7 @@ class RunBrief(msgspec.Struct, frozen=True, kw_only=True):
     created: datetime | None
     begun: bool
     job: str = ""
+    told: str = ""
 
 
 class View:
@@ -122,6 +123,7 @@ class View:
             created=run.metadata.creation_timestamp,
             begun=run.status.attempt > 0,
             job=run.status.job_name,
+            told=run.metadata.annotations.get(ANNOTATION_PLAY, ""),
         )
         self.runs[run.name] = brief
         self._by_workspace.setdefault(workspace, {})[run.name] = brief

@@ -24,6 +24,7 @@ from coderun.kube.informer import Timings
 from coderun.kube.lease import LeaseTimings
 from coderun.model.deliveries import Hint
 from coderun.model.errors import ClusterUnavailableError, ConfigError
+from coderun.model.names import ANNOTATION_PLAY
 
 RUNS, PLAYS, JOBS = "coderuns.agents.platform", "plays.agents.platform", "jobs.batch"
 DELIVERIES, DOCS = "deliveries.agents.platform", "docsruns.agents.platform"
@@ -354,6 +355,30 @@ async def test_a_run_that_somebody_ends_by_hand_is_stopped_before_the_next_of_it
     server.objects.set_status("pods", "default", f"{job}-pod", ended_pod({}, code=143))
     await started(server, "run-2")
     assert replica.hostings.tokens.revoked[0] == "run-1"
+
+
+async def test_a_play_is_looked_at_when_its_run_cannot_start_and_when_that_is_deleted(
+    server: FakeApiServer, start: Start
+) -> None:
+    replica = await start()
+    spec = {"taskId": 7, "repositoryUrl": "acme/shop"}
+    meta = {"name": "play-7", "namespace": "default"}
+    server.objects.create({"apiVersion": "agents.platform/v1", "kind": "Play", "metadata": meta, "spec": spec})
+    await until(lambda: replica.hostings.forges.asked)
+    world = replica.controller.worlds[0].controller
+    assert world is not None
+    await until(lambda: world.is_idle)
+    looked = replica.hostings.forges.asked
+    server.faults.add(Fault(kind=FaultKind.THROTTLE, verb="create", path="jobs", count=1000, retry_after=5))
+    run = coderun()
+    run["metadata"]["annotations"] = {ANNOTATION_PLAY: "play-7"}
+    server.objects.create(run)
+    await until(lambda: any(one["reason"] == "CannotStart" for one in status(server).get("conditions", ())))
+    await until(lambda: replica.hostings.forges.asked > looked)
+    await until(lambda: world.is_idle)
+    looked = replica.hostings.forges.asked
+    server.objects.delete(RUNS, "default", "run-1")
+    await until(lambda: replica.hostings.forges.asked > looked)
 
 
 async def test_nothing_is_begun_for_a_run_that_is_being_deleted(server: FakeApiServer, start: Start) -> None:
