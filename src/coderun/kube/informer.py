@@ -113,8 +113,11 @@ class Informer(Generic[T]):
     # -- own writes --------------------------------------------------------------------------------------------------------
 
     def saw(self, written: T) -> None:
-        """Put in what this process has written, unless something newer is there."""
-        self._put(written)
+        """Put in what this process has written, unless something newer is there, or it is known to be gone by now."""
+        meta = written.metadata
+        # Later news have been heard, and it is not among what is there: its end came before the answer did.
+        if meta.name in self._objects or not self.version or _is_newer(meta.resource_version, self.version):
+            self._put(written)
 
     def went(self, name: str, uid: str) -> None:
         """Take out what this process has deleted; late news of it are not believed."""

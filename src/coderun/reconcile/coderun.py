@@ -270,8 +270,9 @@ class CodeRunReconciler:
         return () if brief is None else self._view.may_start_after(brief, self._settings.parallel_runs)
 
     async def _finished(self, run: CodeRun) -> Again:
-        """Its job is removed in time. Where it was known as unfinished its end is news: the answer to what this controller wrote
-        was lost, or somebody else wrote it, whose work ends before another's begins.
+        """Its job is removed in time. Where it was known as unfinished, its end is news, and its job is seen to its end.
+
+        Either the answer to what this controller wrote was lost, or somebody else wrote it.
         """
         brief = self._view.runs.get(run.name)
         if brief is not None and brief.begun:

@@ -257,7 +257,7 @@ class View:
     def may_start_after(self, ended: RunBrief, parallel: int) -> tuple[str, ...]:
         """Runs that may start now that `ended` (forgotten already) holds neither its workspace nor its slot any more."""
         same = tuple(name for name, run in self._by_workspace.get(ended.workspace, {}).items() if not run.begun)
-        # As many as there are slots, not one: where several runs end at once, nobody may have come to the slot of the first yet.
+        # As many as there are slots, not one: of several that end at once, nobody may have come to the slot of the first yet.
         slots = max(0, parallel - len(self._begun))
         waiting = sorted((self.runs[name] for name in self._turned_away), key=_age)
         free = (run.name for run in waiting if not self.holder_of(run, parallel))

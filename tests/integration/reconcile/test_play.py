@@ -16,7 +16,6 @@ from coderun.reconcile.play import PlayReconciler, PlaySettings
 from coderun.reconcile.view import View
 from coderun.store.sqlite import SqliteStore
 
-
 PIPELINE = Pipeline(name="default", stages=(Stage(name="write", role="implementation"),))
 ROSTER = Roster(agents={"rex": Agent(name="rex", role="implementation")})
 
