@@ -41,6 +41,10 @@ class Timings(msgspec.Struct, frozen=True, kw_only=True):
     first_pause: float = 0.5
     last_pause: float = 30.0
 
+    def pause(self, failures: int) -> float:
+        """How long to wait after so many failures in a row before the last."""
+        return min(self.last_pause, self.first_pause * float(2 ** min(failures, 10)))
+
 
 def _ignore(_name: str, _error: Exception) -> None:
     """Who hears of objects that do not decode where nobody cares."""
@@ -148,8 +152,7 @@ class Informer(Generic[T]):
             await asyncio.sleep(pause)
 
     def _pause(self) -> float:
-        longest = min(self._timings.last_pause, self._timings.first_pause * float(2 ** min(self._failures, 10)))
-        return longest * (0.5 + 0.5 * self._jitter())
+        return self._timings.pause(self._failures) * (0.5 + 0.5 * self._jitter())
 
     def _trouble(self, text: str) -> None:
         if text != self.error:
