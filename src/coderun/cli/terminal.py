@@ -269,6 +269,6 @@ def print_table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], empty
         say(empty)
         return
     usual = [[len(line[at]) for line in cells if len(line[at]) <= _VERY_LONG] for at in range(len(columns))]
-    widths = [max(len(column), *lengths) for column, lengths in zip(columns, usual, strict=True)]
+    widths = [max((len(column), *lengths)) for column, lengths in zip(columns, usual, strict=True)]
     for line in ([column.upper() for column in columns], *cells):
         say("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()[:room].rstrip())

@@ -85,6 +85,11 @@ def test_a_very_long_name_shifts_its_own_line_alone(capsys: pytest.CaptureFixtur
     assert capsys.readouterr().out == f"NAME   PHASE\n{'n' * 250}  Failed\nshort  Running\n"
 
 
+def test_a_table_may_hold_nothing_but_long_cells(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table([{"name": "n" * 64, "waits for": "w" * 300}], ["name", "waits for"], "nothing")
+    assert capsys.readouterr().out.splitlines() == ["NAME  WAITS FOR", f"{'n' * 64}  {'w' * 300}"]
+
+
 def test_a_terminal_shows_what_comes_after_a_very_long_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "120")
     screen = Screen()
