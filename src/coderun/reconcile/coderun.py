@@ -36,6 +36,7 @@ from coderun.runtime.protocol import Runtime
 from coderun.store.protocol import ObjectStore
 
 _log = structlog.get_logger(__name__)
+_AT_ONCE = 0.001
 _ENDING = 2.0
 """When (seconds) a job that was told to end is looked at again, if nothing is heard of it before."""
 
@@ -110,6 +111,10 @@ class CodeRunReconciler:
         run = await self._store.get(CodeRun, name)
         if run is None or run.metadata.deletion_timestamp is not None:
             return await self._vanished(name)
+        known = self._view.runs.get(name)
+        if known is not None and known.uid != run.metadata.uid:
+            # Deleted and made again, told as one: those who waited for the earlier one are looked at first.
+            return replace(await self._vanished(name), after=_AT_ONCE)
         if run.status.is_finished:
             return await self._finished(run)
         keep = timedelta(days=self._settings.keep_finished_days)

@@ -52,6 +52,7 @@ class RunBrief(msgspec.Struct, frozen=True, kw_only=True):
     begun: bool
     job: str = ""
     told: str = ""
+    uid: str = ""
 
 
 class View:
@@ -124,6 +125,7 @@ class View:
             begun=run.status.attempt > 0,
             job=run.status.job_name,
             told=run.metadata.annotations.get(ANNOTATION_PLAY, ""),
+            uid=run.metadata.uid,
         )
         self.runs[run.name] = brief
         self._by_workspace.setdefault(workspace, {})[run.name] = brief
