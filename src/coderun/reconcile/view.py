@@ -11,9 +11,10 @@ from datetime import datetime
 import msgspec
 
 from coderun.model.coderun import CodeRun
-from coderun.model.names import LABEL_PLAY
+from coderun.model.names import ANNOTATION_PLAY, LABEL_PLAY
 from coderun.model.play import Play, PlayPhase
 from coderun.model.repository import DEFAULT_HOST, canonical
+from coderun.plan.lifecycle import stands_aside
 
 _RETRIED = frozenset({PlayPhase.FAILED, PlayPhase.ABORTED})
 _ORDER = {
@@ -43,13 +44,15 @@ class PlayBrief(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunBrief(msgspec.Struct, frozen=True, kw_only=True):
-    """An unfinished CodeRun, as far as others care."""
+    """An unfinished CodeRun, as far as others care. `play` is the label of its Play, `made_by` that Play's name."""
 
     name: str
     play: str
+    made_by: str
     workspace: str
     created: datetime | None
     begun: bool
+    aside: bool
     job: str = ""
 
 
@@ -116,9 +119,11 @@ class View:
         brief = RunBrief(
             name=run.name,
             play=run.metadata.labels.get(LABEL_PLAY, ""),
+            made_by=run.metadata.annotations.get(ANNOTATION_PLAY, ""),
             workspace=workspace,
             created=run.metadata.creation_timestamp,
             begun=run.status.attempt > 0,
+            aside=stands_aside(run.status),
             job=run.status.job_name,
         )
         self.runs[run.name] = brief
@@ -230,23 +235,27 @@ class View:
         return tuple(task for task, other in found if other is not None and other.phase in ended)
 
     def holder_of(self, run: RunBrief, parallel: int) -> str:
-        """Who keeps this run from starting, for people; "" when nobody does. Oldest first, then by name."""
+        """Who keeps this run from starting, for people; "" when nobody does. Oldest first, then by name.
+
+        One that stands aside keeps nobody: it may never start.
+        """
         same = [other for other in self._by_workspace.get(run.workspace, {}).values() if other.name != run.name]
         busy = next((other for other in same if other.begun), None)
         if busy is not None:
             return f"workspace {run.workspace} is in use by run {busy.name}"
-        first = min((other for other in same if _age(other) < _age(run)), key=_age, default=None)
+        first = min((other for other in same if not other.aside and _age(other) < _age(run)), key=_age, default=None)
         if first is not None:
             return f"workspace {run.workspace} goes to run {first.name} first"
         at_work = len(self._begun)
         return f"{at_work} runs are at work, no more than {parallel} may be" if at_work >= parallel else ""
 
     def may_start_after(self, ended: RunBrief, parallel: int) -> tuple[str, ...]:
-        """Runs that may start now that `ended` (forgotten already) holds neither its workspace nor its slot any more."""
-        same = tuple(name for name, run in self._by_workspace.get(ended.workspace, {}).items() if not run.begun)
+        """Runs that may start now that `ended` holds neither its workspace nor its slot any more, or stands aside."""
+        others = (run for run in self._by_workspace.get(ended.workspace, {}).values() if not run.begun)
+        same = tuple(run.name for run in others if run.name != ended.name)
         if len(self._begun) + 1 < parallel:
             return same  # there were slots before: nobody waited for this one
-        waiting = sorted((run for run in self.runs.values() if not run.begun), key=_age)
+        waiting = sorted((run for run in self.runs.values() if not run.begun and not run.aside), key=_age)
         free = (run.name for run in waiting if not self.holder_of(run, parallel))
         return (*same, *(name for name in itertools.islice(free, 1) if name not in same))
 
