@@ -484,6 +484,9 @@ class Controller:
             unexpected = not isinstance(error, CoderunError)
             _log.warning("pass failed", kind=key.kind.value, name=key.name, error=text, exc_info=unexpected)
             self._tell(f"{key}: {text if unexpected else error}{'; it is tried again' if again else ''}")
+            run = self._view.runs.get(key.name) if key.kind is Kind.RUN else None
+            if run is not None and run.told:
+                self._queue.add(Key(Kind.PLAY, run.told))  # it says what its run waits for
 
 
 def _may_be_untold(play: Play, now: datetime) -> bool:

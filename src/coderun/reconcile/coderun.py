@@ -37,6 +37,8 @@ from coderun.runtime.protocol import Runtime
 from coderun.store.protocol import ObjectStore
 
 _log = structlog.get_logger(__name__)
+_ENDING = 2.0
+"""When (seconds) a job that was told to end is looked at again, if nothing is heard of it before."""
 
 
 class Tokens(Protocol):
@@ -110,9 +112,7 @@ class CodeRunReconciler:
         if run is None or run.metadata.deletion_timestamp is not None:
             return await self._vanished(name)
         if run.status.is_finished:
-            self._view.forget_run(name)
-            self._begun_here.discard(name)
-            return await self._expire(run)
+            return await self._finished(run)
         keep = timedelta(days=self._settings.keep_finished_days)
         try:
             workspace = workspace_of(run, self._roster)
@@ -220,10 +220,7 @@ class CodeRunReconciler:
         """Say why the run is not begun, and let others go first until it is tried again."""
         written = await self._write_hindrance(run, refusal)
         self._view.see_run(written, workspace)
-        news = written is not run
-        return Again(
-            runs=self._freed(self._view.runs[run.name]) if news else (), plays=_plays_of(run) if news else (), trouble=refusal
-        )
+        return Again(runs=self._freed(self._view.runs[run.name]) if written is not run else (), trouble=refusal)
 
     async def _write_hindrance(self, run: CodeRun, error: CoderunError) -> CodeRun:
         """The run as it is written once its status says what keeps it from starting; itself where that stands there already."""
@@ -256,7 +253,7 @@ class CodeRunReconciler:
         if decision.status != run.status:
             written = await self._write_status(run, decision.status, workspace)
             self._announce(run, written)
-            plays = _plays_of(run)
+            plays = _one(run.metadata.annotations.get(ANNOTATION_PLAY, ""))
         self._view.see_run(written, workspace)
         if not decision.status.work_completed:
             return Again(after=decision.again_after, plays=plays)
@@ -298,11 +295,28 @@ class CodeRunReconciler:
             return NOT_AGAIN
         if brief.begun or self._tokens.knows(name):
             await self._tokens.revoke(name)
-        return Again(runs=self._freed(brief), plays=tuple(filter(None, [brief.made_by])))
+        return Again(runs=self._freed(brief), plays=_one(brief.told))
 
     def _freed(self, brief: RunBrief | None) -> tuple[str, ...]:
         """Runs that may start now that the run of this brief is over."""
         return () if brief is None else self._view.may_start_after(brief, self._settings.parallel_runs)
+
+    async def _finished(self, run: CodeRun) -> Again:
+        """Its job is removed in time. Where it was known as unfinished, its end is news, and its job is seen to its end.
+
+        Either the answer to what this controller wrote was lost, or somebody else wrote it.
+        """
+        brief = self._view.runs.get(run.name)
+        if brief is not None and brief.begun:
+            await self._end_tokens(run)
+            seen = await self._look(run)
+            if seen is not None and seen.state in {"starting", "running"}:
+                await self._runtime.stop(run.status.job_name, reason="its CodeRun is finished")
+                return Again(after=_ENDING)
+        again = await self._expire(run)
+        self._view.forget_run(run.name)
+        self._begun_here.discard(run.name)
+        return again if brief is None else replace(again, runs=self._freed(brief), plays=_one(brief.told))
 
     async def _expire(self, run: CodeRun) -> Again:
         expire_at = run.status.expire_at
@@ -315,6 +329,5 @@ class CodeRunReconciler:
         return NOT_AGAIN
 
 
-def _plays_of(run: CodeRun) -> tuple[str, ...]:
-    """The Play that made it."""
-    return tuple(filter(None, [run.metadata.annotations.get(ANNOTATION_PLAY, "")]))
+def _one(name: str) -> tuple[str, ...]:
+    return (name,) if name else ()

@@ -274,7 +274,9 @@ class PlayReconciler:
                 ended_badly = status.phase in {PlayPhase.FAILED, PlayPhase.ABORTED} and entry is status.history[-1]
                 self._herald.tell(written, entry.reason, entry.message, warning=ended_badly)
         moved = status.phase is not play.status.phase and (status.phase.is_finished or play.status.phase.is_finished)
-        return self._wake_pending() if moved else NOT_AGAIN
+        # One that waits for a person holds no slot.
+        freed = play.status.phase is PlayPhase.RUNNING and status.phase is PlayPhase.WAITING
+        return self._wake_pending() if moved or freed else NOT_AGAIN
 
     def _wake_pending(self) -> Again:
         """Look at the plays that have not started: one of them may now."""

@@ -44,16 +44,16 @@ class PlayBrief(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunBrief(msgspec.Struct, frozen=True, kw_only=True):
-    """An unfinished CodeRun, as far as others care. `play` is the label of its Play, `made_by` that Play's name."""
+    """An unfinished CodeRun, as far as others care; `play` is the label, `told` the name of the Play that waits for it."""
 
     name: str
     play: str
-    made_by: str
     workspace: str
     created: datetime | None
     begun: bool
     aside: bool
     job: str = ""
+    told: str = ""
 
 
 class View:
@@ -71,6 +71,7 @@ class View:
         self._by_workspace: dict[str, dict[str, RunBrief]] = {}
         self._by_play: dict[str, dict[str, RunBrief]] = {}
         self._begun: set[str] = set()
+        self._turned_away: set[str] = set()
         self._in_repository: Counter[str] = Counter()
 
     def see_play(self, play: Play) -> None:
@@ -113,24 +114,27 @@ class View:
 
     def see_run(self, run: CodeRun, workspace: str) -> None:
         """Remember `run` as it is now; finished ones are forgotten."""
+        was_turned_away = run.name in self._turned_away
         self.forget_run(run.name)
         if run.status.phase.is_finished:
             return
         brief = RunBrief(
             name=run.name,
             play=run.metadata.labels.get(LABEL_PLAY, ""),
-            made_by=run.metadata.annotations.get(ANNOTATION_PLAY, ""),
             workspace=workspace,
             created=run.metadata.creation_timestamp,
             begun=run.status.attempt > 0,
             aside=stands_aside(run.status),
             job=run.status.job_name,
+            told=run.metadata.annotations.get(ANNOTATION_PLAY, ""),
         )
         self.runs[run.name] = brief
         self._by_workspace.setdefault(workspace, {})[run.name] = brief
         self._by_play.setdefault(brief.play, {})[run.name] = brief
         if brief.begun:
             self._begun.add(run.name)
+        elif was_turned_away and not brief.aside:
+            self._turned_away.add(run.name)
         if brief.job:
             self._by_job[brief.job] = run.name
 
@@ -141,6 +145,7 @@ class View:
             return
         self._by_job.pop(old.job, None)
         self._begun.discard(name)
+        self._turned_away.discard(name)
         for index, key in ((self._by_workspace, old.workspace), (self._by_play, old.play)):
             index[key].pop(name)
             if not index[key]:
@@ -237,7 +242,7 @@ class View:
     def holder_of(self, run: RunBrief, parallel: int) -> str:
         """Who keeps this run from starting, for people; "" when nobody does. Oldest first, then by name.
 
-        One that stands aside keeps nobody: it may never start.
+        One that stands aside keeps nobody: it may never start. One that only lacks a slot is remembered, for `may_start_after`.
         """
         same = [other for other in self._by_workspace.get(run.workspace, {}).values() if other.name != run.name]
         busy = next((other for other in same if other.begun), None)
@@ -247,17 +252,20 @@ class View:
         if first is not None:
             return f"workspace {run.workspace} goes to run {first.name} first"
         at_work = len(self._begun)
-        return f"{at_work} runs are at work, no more than {parallel} may be" if at_work >= parallel else ""
+        if at_work < parallel:
+            return ""
+        self._turned_away.add(run.name)
+        return f"{at_work} runs are at work, no more than {parallel} may be"
 
     def may_start_after(self, ended: RunBrief, parallel: int) -> tuple[str, ...]:
         """Runs that may start now that `ended` holds neither its workspace nor its slot any more, or stands aside."""
         others = (run for run in self._by_workspace.get(ended.workspace, {}).values() if not run.begun)
         same = tuple(run.name for run in others if run.name != ended.name)
-        if len(self._begun) + 1 < parallel:
-            return same  # there were slots before: nobody waited for this one
-        waiting = sorted((run for run in self.runs.values() if not run.begun and not run.aside), key=_age)
+        # As many as there are slots, not one: of several that end at once, nobody may have come to the slot of the first yet.
+        slots = max(0, parallel - len(self._begun))
+        waiting = sorted((self.runs[name] for name in self._turned_away), key=_age)
         free = (run.name for run in waiting if not self.holder_of(run, parallel))
-        return (*same, *(name for name in itertools.islice(free, 1) if name not in same))
+        return tuple(dict.fromkeys((*same, *itertools.islice(free, slots))))
 
     def _is_done(self, repository: str, task: int) -> bool:
         other = self.play_of_task(repository, task)

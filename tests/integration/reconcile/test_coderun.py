@@ -10,7 +10,6 @@ from tests.contracts.store_contract import START, SettableClock, run
 
 from coderun.model.coderun import CodeRun, CodeRunStatus, RunPhase
 from coderun.model.errors import ClusterUnavailableError, OwnershipConflictError, RefusedError
-from coderun.model.names import ANNOTATION_PLAY
 from coderun.model.roster import Agent, Roster
 from coderun.plan.order import ForgeRef, RunPlan
 from coderun.plan.settings import RunSettings
@@ -115,20 +114,6 @@ async def test_what_keeps_a_run_from_starting_stands_in_its_status_and_is_tried_
         assert seen is not None
         assert (seen.status.phase, seen.status.message, seen.status.retry_count) == (RunPhase.PENDING, str(trouble), 0)
         assert [condition.reason for condition in seen.status.conditions] == ["CannotStart"]
-    await store.close()
-
-
-async def test_a_play_whose_run_was_deleted_is_looked_at_at_once(tmp_path: Path) -> None:
-    store = SqliteStore.open(tmp_path / "state.db", clock=SettableClock())
-    asked = run()
-    metadata = replace(asked.metadata, annotations={ANNOTATION_PLAY: "play-shop-1"})
-    made = await store.create(replace(asked, metadata=metadata, spec=replace(asked.spec, github_app="rex")))
-    reconciler, _ = starting(store, StateFolder.at(tmp_path / "state"), ClusterUnavailableError("not now"))
-    with pytest.raises(ClusterUnavailableError):
-        await reconciler.reconcile(made.name)
-    await store.delete(CodeRun, made.name)
-    assert await reconciler.reconcile(made.name) == Again(plays=("play-shop-1",))
-    assert await reconciler.reconcile(made.name) == NOT_AGAIN, "it is news once"
     await store.close()
 
 
