@@ -33,8 +33,8 @@ class Gate:
     def shut(self) -> None:
         """Let nothing through any more; writes under way end at once with `NotLeadingError`."""
         self._until = -math.inf
-        for limit in self._under_way:
-            limit.reschedule(asyncio.get_running_loop().time())
+        while self._under_way:  # each once, also where this is called again before a write has come to its end
+            self._under_way.pop().reschedule(asyncio.get_running_loop().time())
 
     def check(self) -> None:
         """Raise `NotLeadingError` where a write may not begin."""

@@ -41,6 +41,10 @@ class Timings(msgspec.Struct, frozen=True, kw_only=True):
     first_pause: float = 0.5
     last_pause: float = 30.0
 
+    def pause(self, failures: int) -> float:
+        """How long to wait after so many failures in a row before the last."""
+        return min(self.last_pause, self.first_pause * float(2 ** min(failures, 10)))
+
 
 def _ignore(_name: str, _error: Exception) -> None:
     """Who hears of objects that do not decode where nobody cares."""
@@ -113,8 +117,11 @@ class Informer(Generic[T]):
     # -- own writes --------------------------------------------------------------------------------------------------------
 
     def saw(self, written: T) -> None:
-        """Put in what this process has written, unless something newer is there."""
-        self._put(written)
+        """Put in what this process has written, unless something newer is there, or it is known to be gone by now."""
+        meta = written.metadata
+        # Later news have been heard, and it is not among what is there: its end came before the answer did.
+        if meta.name in self._objects or not self.version or _is_newer(meta.resource_version, self.version):
+            self._put(written)
 
     def went(self, name: str, uid: str) -> None:
         """Take out what this process has deleted; late news of it are not believed."""
@@ -145,8 +152,7 @@ class Informer(Generic[T]):
             await asyncio.sleep(pause)
 
     def _pause(self) -> float:
-        longest = min(self._timings.last_pause, self._timings.first_pause * float(2 ** min(self._failures, 10)))
-        return longest * (0.5 + 0.5 * self._jitter())
+        return self._timings.pause(self._failures) * (0.5 + 0.5 * self._jitter())
 
     def _trouble(self, text: str) -> None:
         if text != self.error:

@@ -2,7 +2,8 @@
 
 Order of writes, for crashes: the attempt is in the status before its job exists; tokens and files are there before the start;
 the token is revoked before the end is recorded. Each pass over a running run sees to it that its token is good for a while. A
-token that a controller which is gone has given lies with the job: it is read there before anything takes its place.
+token that a controller which is gone has given lies with the job: it is read there before anything takes its place. A run
+that is refused a token is not begun, and stands aside: it holds neither workspace nor slot up for others.
 """
 
 import contextlib
@@ -25,7 +26,7 @@ from coderun.model.errors import (
 from coderun.model.meta import find_condition
 from coderun.model.names import ANNOTATION_PLAY
 from coderun.model.roster import Agent, Roster
-from coderun.plan.lifecycle import READY, STARTS, JobView, RunDecision, Step, advance, finish, hindered, started
+from coderun.plan.lifecycle import CANNOT_START, READY, STARTS, JobView, RunDecision, Step, advance, finish, hindered, started
 from coderun.plan.order import RunPlan
 from coderun.plan.plan import plan, workspace_of
 from coderun.plan.settings import RunSettings
@@ -36,6 +37,8 @@ from coderun.runtime.protocol import Runtime
 from coderun.store.protocol import ObjectStore
 
 _log = structlog.get_logger(__name__)
+_ENDING = 2.0
+"""When (seconds) a job that was told to end is looked at again, if nothing is heard of it before."""
 
 
 class Tokens(Protocol):
@@ -109,15 +112,18 @@ class CodeRunReconciler:
         if run is None or run.metadata.deletion_timestamp is not None:
             return await self._vanished(name)
         if run.status.is_finished:
-            self._view.forget_run(name)
-            self._begun_here.discard(name)
-            return await self._expire(run)
+            return await self._finished(run)
         keep = timedelta(days=self._settings.keep_finished_days)
         try:
             workspace = workspace_of(run, self._roster)
             if run.status.attempt == 0:
                 self._plan(run)
             decision = await self._decide(run, workspace, keep)
+            if decision.status.attempt > run.status.attempt:
+                if (refusal := await self._refusal(run)) is not None:
+                    return await self._stand_aside(run, workspace, refusal)
+                # To get the token took a while: another run may hold the workspace by now.
+                decision = await self._decide(run, workspace, keep)
         except (InvalidCodeRunError, OwnershipConflictError) as error:
             status = replace(run.status, observed_generation=run.metadata.generation)
             reason = "InvalidSpec" if isinstance(error, InvalidCodeRunError) else "OwnershipConflict"
@@ -200,6 +206,31 @@ class CodeRunReconciler:
         await self._runtime.renew_token(run.status.job_name, token)
         return ""
 
+    async def _refusal(self, run: CodeRun) -> RefusedError | None:
+        """Why the run gets no token. Where the forge does not answer that is unknown, and the same for all others."""
+        try:
+            await self._tokens.issue(run, self._agent_of(run))
+        except RefusedError as error:
+            return error
+        except ForgeUnavailableError as error:
+            _log.warning("token not issued yet", coderun=run.name, error=str(error))
+        return None
+
+    async def _stand_aside(self, run: CodeRun, workspace: str, refusal: RefusedError) -> Again:
+        """Say why the run is not begun, and let others go first until it is tried again."""
+        written = await self._write_hindrance(run, refusal)
+        self._view.see_run(written, workspace)
+        return Again(runs=self._freed(self._view.runs[run.name]) if written is not run else (), trouble=refusal)
+
+    async def _write_hindrance(self, run: CodeRun, error: CoderunError) -> CodeRun:
+        """The run as it is written once its status says what keeps it from starting; itself where that stands there already."""
+        status = hindered(run, str(error), now=self._clock())
+        if status == run.status:
+            return run
+        written = await self._store.update_status(replace(run, status=status))
+        self._announce(run, written)
+        return written
+
     async def _start(self, run: CodeRun, wanted: RunPlan) -> None:
         """Start the job. What keeps it from that stands in the status before it is raised."""
         try:
@@ -208,9 +239,7 @@ class CodeRunReconciler:
             await self._runtime.prepare(ready)
             await self._runtime.start(ready)
         except (UnavailableError, RefusedError) as error:
-            status = hindered(run, str(error), now=self._clock())
-            if status != run.status:
-                self._announce(run, await self._store.update_status(replace(run, status=status)))
+            await self._write_hindrance(run, error)
             raise
         _log.info("run started", coderun=run.name, job=wanted.job)
 
@@ -224,7 +253,7 @@ class CodeRunReconciler:
         if decision.status != run.status:
             written = await self._write_status(run, decision.status, workspace)
             self._announce(run, written)
-            plays = tuple(filter(None, [run.metadata.annotations.get(ANNOTATION_PLAY, "")]))
+            plays = _one(run.metadata.annotations.get(ANNOTATION_PLAY, ""))
         self._view.see_run(written, workspace)
         if not decision.status.work_completed:
             return Again(after=decision.again_after, plays=plays)
@@ -254,20 +283,40 @@ class CodeRunReconciler:
         if new is None or new.message == STARTS:
             return
         if old is None or (old.reason, old.message) != (new.reason, new.message):
-            self._herald.tell(after, new.reason, new.message, warning=after.status.phase is RunPhase.FAILED)
+            warning = after.status.phase is RunPhase.FAILED or new.reason == CANNOT_START
+            self._herald.tell(after, new.reason, new.message, warning=warning)
 
     async def _vanished(self, name: str) -> Again:
-        """The CodeRun was deleted: what was made for it goes with it, and others may have waited for it."""
+        """The CodeRun was deleted: what was made for it goes with it, its Play goes on, and others may have waited for it."""
         brief = self._view.runs.get(name)
         self._view.forget_run(name)
         self._begun_here.discard(name)
-        if brief is not None and brief.begun:
+        if brief is None:
+            return NOT_AGAIN
+        if brief.begun or self._tokens.knows(name):
             await self._tokens.revoke(name)
-        return Again(runs=self._freed(brief))
+        return Again(runs=self._freed(brief), plays=_one(brief.told))
 
     def _freed(self, brief: RunBrief | None) -> tuple[str, ...]:
         """Runs that may start now that the run of this brief is over."""
         return () if brief is None else self._view.may_start_after(brief, self._settings.parallel_runs)
+
+    async def _finished(self, run: CodeRun) -> Again:
+        """Its job is removed in time. Where it was known as unfinished, its end is news, and its job is seen to its end.
+
+        Either the answer to what this controller wrote was lost, or somebody else wrote it.
+        """
+        brief = self._view.runs.get(run.name)
+        if brief is not None and brief.begun:
+            await self._end_tokens(run)
+            seen = await self._look(run)
+            if seen is not None and seen.state in {"starting", "running"}:
+                await self._runtime.stop(run.status.job_name, reason="its CodeRun is finished")
+                return Again(after=_ENDING)
+        again = await self._expire(run)
+        self._view.forget_run(run.name)
+        self._begun_here.discard(run.name)
+        return again if brief is None else replace(again, runs=self._freed(brief), plays=_one(brief.told))
 
     async def _expire(self, run: CodeRun) -> Again:
         expire_at = run.status.expire_at
@@ -278,3 +327,7 @@ class CodeRunReconciler:
             return Again(after=left)
         await self._runtime.remove(run.status.job_name)
         return NOT_AGAIN
+
+
+def _one(name: str) -> tuple[str, ...]:
+    return (name,) if name else ()

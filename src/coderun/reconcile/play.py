@@ -273,7 +273,10 @@ class PlayReconciler:
             if entry not in play.status.history:
                 ended_badly = status.phase in {PlayPhase.FAILED, PlayPhase.ABORTED} and entry is status.history[-1]
                 self._herald.tell(written, entry.reason, entry.message, warning=ended_badly)
-        return self._wake_pending() if _lets_others_start(play.status.phase, status.phase) else NOT_AGAIN
+        moved = status.phase is not play.status.phase and (status.phase.is_finished or play.status.phase.is_finished)
+        # One that waits for a person holds no slot.
+        freed = play.status.phase is PlayPhase.RUNNING and status.phase is PlayPhase.WAITING
+        return self._wake_pending() if moved or freed else NOT_AGAIN
 
     def _wake_pending(self) -> Again:
         """Look at the plays that have not started: one of them may now."""
@@ -377,8 +380,3 @@ def _no_pipeline(play: Play, known: list[str], now: datetime) -> PlayStatus:
         kind="person", reason="UnknownPipeline", message=message, since=now, would_move="`pipeline:` in coderun.yaml"
     )
     return replace(status, waiting=waiting)
-
-
-def _lets_others_start(old: PlayPhase, new: PlayPhase) -> bool:
-    """Whether that change of a play's phase frees its slot, or says how it ended to those that depend on it."""
-    return old is not new and (old is PlayPhase.RUNNING or old.is_finished or new.is_finished)

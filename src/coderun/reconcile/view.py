@@ -11,9 +11,10 @@ from datetime import datetime
 import msgspec
 
 from coderun.model.coderun import CodeRun
-from coderun.model.names import LABEL_PLAY
+from coderun.model.names import ANNOTATION_PLAY, LABEL_PLAY
 from coderun.model.play import Play, PlayPhase
 from coderun.model.repository import DEFAULT_HOST, canonical
+from coderun.plan.lifecycle import stands_aside
 
 _RETRIED = frozenset({PlayPhase.FAILED, PlayPhase.ABORTED})
 _ORDER = {
@@ -43,14 +44,16 @@ class PlayBrief(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunBrief(msgspec.Struct, frozen=True, kw_only=True):
-    """An unfinished CodeRun, as far as others care."""
+    """An unfinished CodeRun, as far as others care; `play` is the label, `told` the name of the Play that waits for it."""
 
     name: str
     play: str
     workspace: str
     created: datetime | None
     begun: bool
+    aside: bool
     job: str = ""
+    told: str = ""
 
 
 class View:
@@ -68,6 +71,7 @@ class View:
         self._by_workspace: dict[str, dict[str, RunBrief]] = {}
         self._by_play: dict[str, dict[str, RunBrief]] = {}
         self._begun: set[str] = set()
+        self._turned_away: set[str] = set()
         self._in_repository: Counter[str] = Counter()
 
     def see_play(self, play: Play) -> None:
@@ -110,6 +114,7 @@ class View:
 
     def see_run(self, run: CodeRun, workspace: str) -> None:
         """Remember `run` as it is now; finished ones are forgotten."""
+        was_turned_away = run.name in self._turned_away
         self.forget_run(run.name)
         if run.status.phase.is_finished:
             return
@@ -119,13 +124,17 @@ class View:
             workspace=workspace,
             created=run.metadata.creation_timestamp,
             begun=run.status.attempt > 0,
+            aside=stands_aside(run.status),
             job=run.status.job_name,
+            told=run.metadata.annotations.get(ANNOTATION_PLAY, ""),
         )
         self.runs[run.name] = brief
         self._by_workspace.setdefault(workspace, {})[run.name] = brief
         self._by_play.setdefault(brief.play, {})[run.name] = brief
         if brief.begun:
             self._begun.add(run.name)
+        elif was_turned_away and not brief.aside:
+            self._turned_away.add(run.name)
         if brief.job:
             self._by_job[brief.job] = run.name
 
@@ -136,6 +145,7 @@ class View:
             return
         self._by_job.pop(old.job, None)
         self._begun.discard(name)
+        self._turned_away.discard(name)
         for index, key in ((self._by_workspace, old.workspace), (self._by_play, old.play)):
             index[key].pop(name)
             if not index[key]:
@@ -230,25 +240,32 @@ class View:
         return tuple(task for task, other in found if other is not None and other.phase in ended)
 
     def holder_of(self, run: RunBrief, parallel: int) -> str:
-        """Who keeps this run from starting, for people; "" when nobody does. Oldest first, then by name."""
+        """Who keeps this run from starting, for people; "" when nobody does. Oldest first, then by name.
+
+        One that stands aside keeps nobody: it may never start. One that only lacks a slot is remembered, for `may_start_after`.
+        """
         same = [other for other in self._by_workspace.get(run.workspace, {}).values() if other.name != run.name]
         busy = next((other for other in same if other.begun), None)
         if busy is not None:
             return f"workspace {run.workspace} is in use by run {busy.name}"
-        first = min((other for other in same if _age(other) < _age(run)), key=_age, default=None)
+        first = min((other for other in same if not other.aside and _age(other) < _age(run)), key=_age, default=None)
         if first is not None:
             return f"workspace {run.workspace} goes to run {first.name} first"
         at_work = len(self._begun)
-        return f"{at_work} runs are at work, no more than {parallel} may be" if at_work >= parallel else ""
+        if at_work < parallel:
+            return ""
+        self._turned_away.add(run.name)
+        return f"{at_work} runs are at work, no more than {parallel} may be"
 
     def may_start_after(self, ended: RunBrief, parallel: int) -> tuple[str, ...]:
-        """Runs that may start now that `ended` (forgotten already) holds neither its workspace nor its slot any more."""
-        same = tuple(name for name, run in self._by_workspace.get(ended.workspace, {}).items() if not run.begun)
-        if len(self._begun) + 1 < parallel:
-            return same  # there were slots before: nobody waited for this one
-        waiting = sorted((run for run in self.runs.values() if not run.begun), key=_age)
+        """Runs that may start now that `ended` holds neither its workspace nor its slot any more, or stands aside."""
+        others = (run for run in self._by_workspace.get(ended.workspace, {}).values() if not run.begun)
+        same = tuple(run.name for run in others if run.name != ended.name)
+        # As many as there are slots, not one: of several that end at once, nobody may have come to the slot of the first yet.
+        slots = max(0, parallel - len(self._begun))
+        waiting = sorted((self.runs[name] for name in self._turned_away), key=_age)
         free = (run.name for run in waiting if not self.holder_of(run, parallel))
-        return (*same, *(name for name in itertools.islice(free, 1) if name not in same))
+        return tuple(dict.fromkeys((*same, *itertools.islice(free, slots))))
 
     def _is_done(self, repository: str, task: int) -> bool:
         other = self.play_of_task(repository, task)

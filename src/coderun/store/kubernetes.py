@@ -358,8 +358,11 @@ class KubernetesStore:
             self._reported.add(occasion)
             self._on_broken(kind, kept.metadata.name, error)
 
-    def _judge(self, resource: Resource, name: str) -> None:
-        """See to it that an object says whether it was understood: only where it was not, or was not before."""
+    def _judge(self, resource: Resource, name: str, *, failures: int = 0) -> None:
+        """See to it that an object says whether it was understood: only where it was not, or was not before.
+
+        `failures`: how often in a row that could not be written.
+        """
         kept = self.caches[resource].get(name)
         if kept is None:
             return
@@ -390,17 +393,19 @@ class KubernetesStore:
         ):
             return
         conditions = set_condition(old, verdict, self._clock())
-        self._start(self._pronounce(resource, kept, conditions), f"verdict on {name}")
+        self._start(self._pronounce(resource, kept, conditions, failures), f"verdict on {name}")
 
-    async def _pronounce(self, resource: Resource, kept: Kept, conditions: tuple[Condition, ...]) -> None:
+    async def _pronounce(self, resource: Resource, kept: Kept, conditions: tuple[Condition, ...], failures: int) -> None:
         # A patch and not an apply: of a status that is not understood either, the rest stays as it is.
         meta = meta_of(kept.metadata)
         status: dict[str, Any] = {"conditions": msgspec.to_builtins(conditions), "observedGeneration": meta.generation}
         body = {"metadata": {"resourceVersion": meta.resource_version}, "status": status}
         try:
             written = await self._api.patch(resource, self._namespace, meta.name, body, msgspec.Raw, subresource="status")
-        except CoderunError as error:  # the next change, or the next list, brings it here again
+        except CoderunError as error:
             _log.warning("cannot write a condition", kind=resource.kind, name=meta.name, error=str(error))
+            await asyncio.sleep(self._timings.pause(failures))
+            self._judge(resource, meta.name, failures=failures + 1)
         else:
             self._saw(resource, written)
 

@@ -30,8 +30,11 @@ class MadeUpTokens:
         self.given: dict[str, str] = {}
         self.revoked: list[str] = []
         self.inherited: dict[str, str] = {}
+        self.refused: set[str] = set()
 
     async def issue(self, run: CodeRun, agent: Agent) -> str:
+        if run.spec.repository_url in self.refused:
+            raise RefusedError(f"App {agent.name} is not installed on {run.spec.repository_url}")
         return self.given.setdefault(run.name, f"token-of-{agent.name}-for-{run.name}")
 
     def knows(self, run: str) -> bool:
@@ -45,7 +48,11 @@ class MadeUpTokens:
 
 
 class NoForges:
+    def __init__(self) -> None:
+        self.asked = 0
+
     async def of(self, repository_url: str) -> Forge:
+        self.asked += 1
         raise RefusedError(f"there is no forge here for {repository_url}")
 
 
@@ -61,6 +68,7 @@ class TestHostings:
         self.made = 0
         self.closed = 0
         self.tokens = MadeUpTokens()
+        self.forges = NoForges()
 
     def make(self, permit: Callable[[], None]) -> ClusterHosting:
         self.made += 1
@@ -72,7 +80,7 @@ class TestHostings:
     def parts_of(self, roster: Roster) -> ForgeParts:
         if self._forge is None:
             ref = ForgeRef(kind="github", location="https://forge.example/api", repository="", web="https://forge.example")
-            return ForgeParts(ref=ref, roster=roster, forges=NoForges(), tokens=self.tokens, source=Nothing())
+            return ForgeParts(ref=ref, roster=roster, forges=self.forges, tokens=self.tokens, source=Nothing())
         ref = ForgeRef(kind="local", location=str(self._forge.folder), repository=str(self._forge.repository))
         return ForgeParts(
             ref=ref, roster=roster, forges=LocalForges(self._forge), tokens=LocalTokens(self._forge), source=Nothing()

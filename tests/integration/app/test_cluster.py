@@ -24,6 +24,7 @@ from coderun.kube.informer import Timings
 from coderun.kube.lease import LeaseTimings
 from coderun.model.deliveries import Hint
 from coderun.model.errors import ClusterUnavailableError, ConfigError
+from coderun.model.names import ANNOTATION_PLAY
 
 RUNS, PLAYS, JOBS = "coderuns.agents.platform", "plays.agents.platform", "jobs.batch"
 DELIVERIES, DOCS = "deliveries.agents.platform", "docsruns.agents.platform"
@@ -302,6 +303,49 @@ async def test_what_keeps_a_run_from_starting_is_told_in_an_event(server: FakeAp
     assert any(refusal in event["message"] for event in server.objects.all("events", "default"))
 
 
+def cannot_start(server: FakeApiServer) -> list[dict[str, Any]]:
+    return [event for event in server.objects.all("events", "default") if event["reason"] == "CannotStart"]
+
+
+async def test_a_run_that_gets_no_token_keeps_no_other_from_work_and_goes_on_once_it_gets_one(
+    server: FakeApiServer, start: Start
+) -> None:
+    replica = await start()
+    await until(lambda: replica.leads)
+    private = "https://forge.example/acme/private"
+    tokens = replica.hostings.tokens
+    tokens.refused.add(private)
+    server.objects.create(coderun("a-refused", repositoryUrl=private))
+    await until(lambda: "not installed" in status(server, "a-refused").get("message", ""))
+    server.objects.create(coderun("b-good"))  # of the same service and agent, and younger
+    job = await started(server, "b-good")
+    assert status(server, "a-refused").get("attempt", 0) == 0
+    add_pod(server, job, ended_pod({"phase": "Succeeded", "outcome": {"summary": "done"}}))
+    await until(lambda: status(server, "b-good").get("phase") == "Succeeded")
+    await until(lambda: cannot_start(server))
+    assert {event["type"] for event in cannot_start(server)} == {"Warning"}
+
+    tokens.refused.clear()
+    await started(server, "a-refused")
+
+
+async def test_those_that_waited_behind_a_run_that_gets_no_token_start_when_it_stands_aside(
+    server: FakeApiServer, start: Start
+) -> None:
+    replica = await start()
+    await until(lambda: replica.leads)
+    private = "https://forge.example/acme/private"
+    replica.hostings.tokens.refused.add(private)
+    server.objects.create(coderun("a-first"))
+    job = await started(server, "a-first")
+    server.objects.create(coderun("b-refused", repositoryUrl=private))
+    server.objects.create(coderun("c-good"))
+    await until(lambda: all(status(server, name).get("phase") == "Pending" for name in ("b-refused", "c-good")))
+    add_pod(server, job, ended_pod({"phase": "Succeeded", "outcome": {"summary": "done"}}))
+    await started(server, "c-good")
+    assert status(server, "b-refused").get("attempt", 0) == 0
+
+
 @pytest.mark.lesson(39)
 async def test_a_run_that_is_deleted_and_made_again_starts_anew(server: FakeApiServer, start: Start) -> None:
     await start()
@@ -317,6 +361,67 @@ async def test_a_run_that_is_deleted_and_made_again_starts_anew(server: FakeApiS
     assert status(server)["phase"] == "Pending"
     add_pod(server, job, running_pod())
     await until(lambda: status(server).get("phase") == "Running")
+
+
+@pytest.mark.parametrize("kind", [FaultKind.ERROR, FaultKind.CUT])
+async def test_the_next_run_of_a_workspace_starts_though_the_answer_to_the_end_of_the_one_before_was_lost(
+    server: FakeApiServer, start: Start, kind: FaultKind
+) -> None:
+    await start()
+    server.objects.create(coderun())
+    job = await started(server)
+    add_pod(server, job, running_pod())
+    await until(lambda: status(server).get("phase") == "Running")
+    server.objects.create(coderun("run-2"))
+    await until(lambda: "in use by run run-1" in status(server, "run-2").get("message", ""))
+    server.faults.add(Fault(kind=kind, verb="patch", path="coderuns/run-1/status", after=True))
+    report = {"phase": "Succeeded", "outcome": {"exitCode": 0, "terminalReason": "Completed", "summary": "done"}}
+    server.objects.set_status("pods", "default", f"{job}-pod", ended_pod(report))
+    await started(server, "run-2")
+    assert status(server)["phase"] == "Succeeded"
+    assert server.faults.met
+
+
+async def test_a_run_that_somebody_ends_by_hand_is_stopped_before_the_next_of_its_workspace_starts(
+    server: FakeApiServer, start: Start
+) -> None:
+    replica = await start()
+    server.objects.create(coderun())
+    job = await started(server)
+    add_pod(server, job, running_pod())
+    await until(lambda: status(server).get("phase") == "Running")
+    server.objects.create(coderun("run-2"))
+    await until(lambda: "in use by run run-1" in status(server, "run-2").get("message", ""))
+    server.objects.set_status(RUNS, "default", "run-1", {**status(server), "phase": "Failed", "workCompleted": True})
+    await until(lambda: (server.objects.get(JOBS, "default", job) or {})["spec"].get("suspend"))
+    assert "in use by run run-1" in status(server, "run-2")["message"]
+    server.objects.set_status("pods", "default", f"{job}-pod", ended_pod({}, code=143))
+    await started(server, "run-2")
+    assert replica.hostings.tokens.revoked[0] == "run-1"
+
+
+async def test_a_play_is_looked_at_when_its_run_cannot_start_and_when_that_is_deleted(
+    server: FakeApiServer, start: Start
+) -> None:
+    replica = await start()
+    spec = {"taskId": 7, "repositoryUrl": "acme/shop"}
+    meta = {"name": "play-7", "namespace": "default"}
+    server.objects.create({"apiVersion": "agents.platform/v1", "kind": "Play", "metadata": meta, "spec": spec})
+    await until(lambda: replica.hostings.forges.asked)
+    world = replica.controller.worlds[0].controller
+    assert world is not None
+    await until(lambda: world.is_idle)
+    looked = replica.hostings.forges.asked
+    server.faults.add(Fault(kind=FaultKind.THROTTLE, verb="create", path="jobs", count=1000, retry_after=5))
+    run = coderun()
+    run["metadata"]["annotations"] = {ANNOTATION_PLAY: "play-7"}
+    server.objects.create(run)
+    await until(lambda: any(one["reason"] == "CannotStart" for one in status(server).get("conditions", ())))
+    await until(lambda: replica.hostings.forges.asked > looked)
+    await until(lambda: world.is_idle)
+    looked = replica.hostings.forges.asked
+    server.objects.delete(RUNS, "default", "run-1")
+    await until(lambda: replica.hostings.forges.asked > looked)
 
 
 async def test_nothing_is_begun_for_a_run_that_is_being_deleted(server: FakeApiServer, start: Start) -> None:

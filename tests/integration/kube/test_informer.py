@@ -158,6 +158,37 @@ async def test_what_was_deleted_by_ourselves_does_not_come_back_with_late_news(s
         assert appeared == ["z"]
 
 
+async def test_an_answer_that_comes_after_the_news_of_the_end_brings_nothing_back(server: FakeApiServer, api: Api) -> None:
+    made = server.objects.create(config_map("m"))
+    async with running(api) as cache:
+        await synced(cache)
+        server.faults.add(Fault(kind=FaultKind.HANG, verb="patch", path="configmaps/m", after=True))
+        change = {"data": {"text": "ours"}}
+        writing = asyncio.create_task(api.patch(CONFIGMAPS, "default", "m", change, Text))
+        await until(lambda: text_of(cache, "m") == "ours")
+        server.objects.delete("configmaps", "default", "m")
+        await until(lambda: cache.get("m") is None)
+        server.faults.release()
+        cache.saw(await writing)
+        assert cache.get("m") is None
+        again = server.objects.create(config_map("m", "anew"))
+        await until(lambda: text_of(cache, "m") == "anew")
+        assert again["metadata"]["uid"] != made["metadata"]["uid"]
+
+
+async def test_an_own_creation_is_held_though_newer_news_of_others_came_first(server: FakeApiServer, api: Api) -> None:
+    async with running(api) as cache:
+        await synced(cache)
+        server.faults.add(Fault(kind=FaultKind.HANG, verb="create", path="configmaps", after=True))
+        writing = asyncio.create_task(api.create(CONFIGMAPS, "default", config_map("m", "ours"), Text))
+        await until(lambda: text_of(cache, "m"))
+        server.objects.create(config_map("later"))
+        await until(lambda: cache.get("later"))
+        server.faults.release()
+        cache.saw(await writing)
+        assert text_of(cache, "m") == "ours"
+
+
 async def test_an_object_made_again_takes_the_place_of_the_one_deleted(server: FakeApiServer, api: Api) -> None:
     server.objects.create(config_map("a", "old"))
     async with running(api) as cache:

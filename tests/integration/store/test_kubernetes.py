@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from tests.contracts.store_contract import delivery, in_stage, of_priority, play, run
-from tests.fakes.apiserver import FakeApiServer
+from tests.fakes.apiserver import FakeApiServer, Fault, FaultKind
 from tests.integration.kube.cluster import api_of, fake_cluster
 from tests.integration.kube.test_informer import until
 
@@ -178,6 +178,20 @@ async def test_an_object_that_is_not_what_its_kind_says_gets_a_condition_and_blo
             assert mended is not None
             assert mended.spec.task_id == 7
             assert condition(server, "fine") is None
+        finally:
+            await store.close()
+
+
+async def test_a_condition_that_could_not_be_written_is_written_later(tmp_path: Path) -> None:
+    async with FakeApiServer() as server, api_of(server, tmp_path) as api:
+        server.install(LOOSE)
+        server.faults.add(Fault(kind=FaultKind.ERROR, verb="patch", path="broken/status", count=3))
+        server.objects.create({**BROKEN, "spec": {"taskId": "seven", "service": "demo", "repositoryUrl": "acme/demo"}})
+        store = KubernetesStore(api, "default", cached=True, judges=True, timings=Timings(first_pause=0.01, last_pause=0.05))
+        await store.follow()
+        try:
+            await until(lambda: condition(server, "broken") == ("False", "InvalidSpec"))
+            assert len(server.faults.met) == 3
         finally:
             await store.close()
 

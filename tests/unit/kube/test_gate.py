@@ -53,6 +53,29 @@ async def test_shutting_gives_up_the_writes_under_way() -> None:
             await each
 
 
+async def test_a_gate_may_be_shut_again_before_a_write_that_was_given_up_has_ended() -> None:
+    gate = Gate(Clock())
+    gate.open_until(105.0)
+    given_up, let_go = asyncio.Event(), asyncio.Event()
+
+    async def slow_to_end() -> None:
+        async with gate.writing():
+            try:
+                await asyncio.Event().wait()
+            finally:
+                given_up.set()
+                await let_go.wait()
+
+    writing = asyncio.ensure_future(slow_to_end())
+    await asyncio.sleep(0)
+    gate.shut()
+    await given_up.wait()
+    gate.shut()
+    let_go.set()
+    with pytest.raises(NotLeadingError, match="given up"):
+        await writing
+
+
 async def test_a_write_that_is_cancelled_by_others_stays_cancelled() -> None:
     gate = Gate(Clock())
     gate.open_until(105.0)

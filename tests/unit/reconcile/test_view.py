@@ -3,12 +3,15 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from coderun.model.coderun import CodeRun, CodeRunSpec, CodeRunStatus, PullRequestRef, RunPhase
 from coderun.model.meta import ObjectMeta
 from coderun.model.names import LABEL_PLAY
 from coderun.model.play import Play, PlayPhase, PlaySpec, PlayStatus
+from coderun.plan.lifecycle import hindered
 from coderun.reconcile.view import PlayBrief, RunBrief, View
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -150,6 +153,38 @@ def test_of_two_that_wait_the_older_goes_first() -> None:
     assert view.holder_of(run_brief(view, "a"), 4) == "workspace w goes to run b first"
 
 
+def refused(name: str, second: int) -> CodeRun:
+    """A run that got no token when its turn came."""
+    made = run(name, second)
+    return replace(made, status=hindered(made, "the App is not installed there", now=START))
+
+
+def test_one_that_could_not_be_begun_keeps_nobody_and_waits_for_its_turn_as_before() -> None:
+    view = runs(refused("old", 0), run("new", 1))
+    assert view.holder_of(run_brief(view, "new"), 4) == ""
+    assert view.holder_of(run_brief(view, "old"), 4) == ""
+    view.see_run(run("new", 1, attempt=1), "w")
+    assert view.holder_of(run_brief(view, "old"), 4) == "workspace w is in use by run new"
+
+
+def test_those_behind_one_that_stands_aside_are_looked_at_and_it_is_not() -> None:
+    view = View()
+    view.see_run(refused("a", 1), "w")
+    view.see_run(run("b", 2), "w")
+    assert view.may_start_after(view.runs["a"], 4) == ("b",)
+
+
+def test_a_slot_that_was_meant_for_one_that_stands_aside_goes_to_the_next() -> None:
+    view = View()
+    view.see_run(run("busy", 0, attempt=1), "w")
+    for name, second in (("bad", 1), ("good", 2)):
+        view.see_run(run(name, second), name)
+        assert "no more than 1" in view.holder_of(run_brief(view, name), 1)
+    assert after(view, "busy", 1) == ("bad",)
+    view.see_run(refused("bad", 1), "bad")
+    assert view.may_start_after(run_brief(view, "bad"), 1) == ("good",)
+
+
 def test_equal_ages_are_told_apart_by_name() -> None:
     view = runs(run("b", 0), run("a", 0))
     assert view.holder_of(run_brief(view, "a"), 4) == ""
@@ -202,7 +237,34 @@ def test_when_all_slots_were_taken_the_oldest_that_is_free_to_start_is_looked_at
     in_workspace(view, run("c", 3), "w-2")
     in_workspace(view, run("d", 4), "w-3")
     in_workspace(view, run("e", 5), "w-4")
+    for name in "cde":
+        assert view.holder_of(run_brief(view, name), 2)
     assert after(view, "a", 2) == ("d",)
+
+
+@given(parallel=st.integers(1, 3), workspaces=st.lists(st.integers(0, 3), min_size=1, max_size=7), data=st.data())
+def test_no_run_is_left_waiting_in_whatever_order_runs_end_and_are_looked_at(
+    parallel: int, workspaces: list[int], data: st.DataObject
+) -> None:
+    view = View()
+    hinted = dict.fromkeys(range(len(workspaces)))
+    for number in hinted:
+        view.see_run(run(f"r-{number}", number), f"w-{workspaces[number]}")
+    at_work: list[int] = []
+    while hinted or at_work:
+        is_end, number = data.draw(st.sampled_from([*((False, one) for one in hinted), *((True, one) for one in at_work)]))
+        if is_end:
+            at_work.remove(number)
+            hinted |= dict.fromkeys(int(name.removeprefix("r-")) for name in after(view, f"r-{number}", parallel))
+            continue
+        del hinted[number]
+        waits = run(f"r-{number}", number)
+        view.see_run(waits, f"w-{workspaces[number]}")
+        if not view.holder_of(run_brief(view, waits.name), parallel):
+            view.see_run(run(waits.name, number, attempt=1), f"w-{workspaces[number]}")
+            at_work.append(number)
+            assert len(at_work) <= parallel
+    assert not view.runs
 
 
 def test_one_that_waits_for_workspace_and_slot_is_named_once() -> None:
