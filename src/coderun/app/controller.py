@@ -440,6 +440,11 @@ class Controller:
             self._report(key, error)
             queue.retry(key)
             return "error"
+        if again.trouble is not None:
+            self._wake(again)
+            self._report(key, again.trouble)
+            queue.retry(key)
+            return "error"
         queue.forget(key)
         if key.kind is Kind.PLAY:
             self._looked_at.add(key.name)
@@ -452,16 +457,19 @@ class Controller:
         seen = self._view.plays.get(key.name) if key.kind is Kind.PLAY else None
         if seen is not None and seen.phase is PlayPhase.SUCCEEDED:
             self._hint_tasks()
-        for play in again.plays:
-            self._queue.add(Key(Kind.PLAY, play))
-        for run in again.runs:
-            self._queue.add(Key(Kind.RUN, run))
+        self._wake(again)
         if key.kind is Kind.RUN:
             # A pass over a run says when to look again, whatever an earlier one said: a run that is over has no appointments.
             queue.cancel_timer(key)
         if again.after is not None:
             spread = 1.0 + 0.25 * (2 * self._jitter() - 1) if again.after > 120 else 1.0  # noqa: PLR2004 - resyncs only
             queue.add_after(key, again.after * spread)
+
+    def _wake(self, again: Again) -> None:
+        for play in again.plays:
+            self._queue.add(Key(Kind.PLAY, play))
+        for run in again.runs:
+            self._queue.add(Key(Kind.RUN, run))
 
     def _went_well(self, key: Key) -> None:
         if self._trouble.pop(key, None) is not None:

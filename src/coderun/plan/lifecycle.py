@@ -11,11 +11,12 @@ import msgspec
 from msgspec.structs import replace
 
 from coderun.model.coderun import CodeRun, CodeRunStatus, RunOutcome, RunPhase, RunReport
-from coderun.model.meta import Condition, ConditionStatus, set_condition
+from coderun.model.meta import Condition, ConditionStatus, find_condition, set_condition
 from coderun.model.names import job_name
 
 READY = "Ready"
 STARTS_ALLOWED = 5
+CANNOT_START = "CannotStart"
 STARTS = "its job starts"
 """What is said of a run that starts while nothing more is known."""
 
@@ -122,7 +123,13 @@ def _watch(run: CodeRun, status: CodeRunStatus, job: JobView, *, keep: timedelta
 def hindered(run: CodeRun, message: str, *, now: datetime) -> CodeRunStatus:
     """The status of a run whose job could not be asked for just now; `message` says why. It is tried again."""
     status = replace(run.status, observed_generation=run.metadata.generation)
-    return _pending(status, "CannotStart", message, now)
+    return _pending(status, CANNOT_START, message, now)
+
+
+def stands_aside(status: CodeRunStatus) -> bool:
+    """Whether the run could not even be begun when its turn came: until it is tried again the others go first."""
+    ready = find_condition(status.conditions, READY)
+    return status.attempt == 0 and ready is not None and ready.reason == CANNOT_START
 
 
 def _reported(status: CodeRunStatus, report: RunReport, *, keep: timedelta, now: datetime) -> RunDecision:

@@ -2,7 +2,8 @@
 
 Order of writes, for crashes: the attempt is in the status before its job exists; tokens and files are there before the start;
 the token is revoked before the end is recorded. Each pass over a running run sees to it that its token is good for a while. A
-token that a controller which is gone has given lies with the job: it is read there before anything takes its place.
+token that a controller which is gone has given lies with the job: it is read there before anything takes its place. A run
+that is refused a token is not begun, and stands aside: it holds neither workspace nor slot up for others.
 """
 
 import contextlib
@@ -25,7 +26,7 @@ from coderun.model.errors import (
 from coderun.model.meta import find_condition
 from coderun.model.names import ANNOTATION_PLAY
 from coderun.model.roster import Agent, Roster
-from coderun.plan.lifecycle import READY, STARTS, JobView, RunDecision, Step, advance, finish, hindered, started
+from coderun.plan.lifecycle import CANNOT_START, READY, STARTS, JobView, RunDecision, Step, advance, finish, hindered, started
 from coderun.plan.order import RunPlan
 from coderun.plan.plan import plan, workspace_of
 from coderun.plan.settings import RunSettings
@@ -123,6 +124,11 @@ class CodeRunReconciler:
             if run.status.attempt == 0:
                 self._plan(run)
             decision = await self._decide(run, workspace, keep)
+            if decision.status.attempt > run.status.attempt:
+                if (refusal := await self._refusal(run)) is not None:
+                    return await self._stand_aside(run, workspace, refusal)
+                # To get the token took a while: another run may hold the workspace by now.
+                decision = await self._decide(run, workspace, keep)
         except (InvalidCodeRunError, OwnershipConflictError) as error:
             status = replace(run.status, observed_generation=run.metadata.generation)
             reason = "InvalidSpec" if isinstance(error, InvalidCodeRunError) else "OwnershipConflict"
@@ -207,6 +213,31 @@ class CodeRunReconciler:
         await self._runtime.renew_token(run.status.job_name, token)
         return ""
 
+    async def _refusal(self, run: CodeRun) -> RefusedError | None:
+        """Why the run gets no token. Where the forge does not answer that is unknown, and the same for all others."""
+        try:
+            await self._tokens.issue(run, self._agent_of(run))
+        except RefusedError as error:
+            return error
+        except ForgeUnavailableError as error:
+            _log.warning("token not issued yet", coderun=run.name, error=str(error))
+        return None
+
+    async def _stand_aside(self, run: CodeRun, workspace: str, refusal: RefusedError) -> Again:
+        """Say why the run is not begun, and let others go first until it is tried again."""
+        written = await self._write_hindrance(run, refusal)
+        self._view.see_run(written, workspace)
+        return Again(runs=self._freed(self._view.runs[run.name]) if written is not run else (), trouble=refusal)
+
+    async def _write_hindrance(self, run: CodeRun, error: CoderunError) -> CodeRun:
+        """The run as it is written once its status says what keeps it from starting; itself where that stands there already."""
+        status = hindered(run, str(error), now=self._clock())
+        if status == run.status:
+            return run
+        written = await self._store.update_status(replace(run, status=status))
+        self._announce(run, written)
+        return written
+
     async def _start(self, run: CodeRun, wanted: RunPlan) -> None:
         """Start the job. What keeps it from that stands in the status before it is raised."""
         try:
@@ -215,9 +246,7 @@ class CodeRunReconciler:
             await self._runtime.prepare(ready)
             await self._runtime.start(ready)
         except (UnavailableError, RefusedError) as error:
-            status = hindered(run, str(error), now=self._clock())
-            if status != run.status:
-                self._announce(run, await self._store.update_status(replace(run, status=status)))
+            await self._write_hindrance(run, error)
             raise
         _log.info("run started", coderun=run.name, job=wanted.job)
 
@@ -261,16 +290,19 @@ class CodeRunReconciler:
         if new is None or new.message == STARTS:
             return
         if old is None or (old.reason, old.message) != (new.reason, new.message):
-            self._herald.tell(after, new.reason, new.message, warning=after.status.phase is RunPhase.FAILED)
+            warning = after.status.phase is RunPhase.FAILED or new.reason == CANNOT_START
+            self._herald.tell(after, new.reason, new.message, warning=warning)
 
     async def _vanished(self, name: str) -> Again:
-        """The CodeRun was deleted: what was made for it goes with it, and others may have waited for it."""
+        """The CodeRun was deleted: what was made for it goes with it, its Play goes on, and others may have waited for it."""
         brief = self._view.runs.get(name)
         self._view.forget_run(name)
         self._begun_here.discard(name)
-        if brief is not None and brief.begun:
+        if brief is None:
+            return NOT_AGAIN
+        if brief.begun or self._tokens.knows(name):
             await self._tokens.revoke(name)
-        return Again(runs=self._freed(brief), plays=_one(brief.told if brief is not None else ""))
+        return Again(runs=self._freed(brief), plays=_one(brief.told))
 
     def _freed(self, brief: RunBrief | None) -> tuple[str, ...]:
         """Runs that may start now that the run of this brief is over."""

@@ -14,6 +14,7 @@ from coderun.model.coderun import CodeRun
 from coderun.model.names import ANNOTATION_PLAY, LABEL_PLAY
 from coderun.model.play import Play, PlayPhase
 from coderun.model.repository import DEFAULT_HOST, canonical
+from coderun.plan.lifecycle import stands_aside
 
 _RETRIED = frozenset({PlayPhase.FAILED, PlayPhase.ABORTED})
 _ORDER = {
@@ -50,6 +51,7 @@ class RunBrief(msgspec.Struct, frozen=True, kw_only=True):
     workspace: str
     created: datetime | None
     begun: bool
+    aside: bool
     job: str = ""
     told: str = ""
     uid: str = ""
@@ -123,6 +125,7 @@ class View:
             workspace=workspace,
             created=run.metadata.creation_timestamp,
             begun=run.status.attempt > 0,
+            aside=stands_aside(run.status),
             job=run.status.job_name,
             told=run.metadata.annotations.get(ANNOTATION_PLAY, ""),
             uid=run.metadata.uid,
@@ -132,7 +135,7 @@ class View:
         self._by_play.setdefault(brief.play, {})[run.name] = brief
         if brief.begun:
             self._begun.add(run.name)
-        elif was_turned_away:
+        elif was_turned_away and not brief.aside:
             self._turned_away.add(run.name)
         if brief.job:
             self._by_job[brief.job] = run.name
@@ -223,7 +226,7 @@ class View:
         # One that waits for a person holds nothing up: the others go on meanwhile.
         holding = [p for p in self._open.values() if p.phase is PlayPhase.RUNNING]
         free = slots - len(holding)
-        first = sorted((p for p in self.pending() if self._is_ready(p) and _turn(p) < _turn(play)), key=_turn)
+        first = sorted((p for p in self.pending() if _turn(p) < _turn(play) and self._is_ready(p)), key=_turn)
         if free > len(first):
             return ()
         return (*sorted(p.name for p in holding), *(p.name for p in first))
@@ -241,13 +244,13 @@ class View:
     def holder_of(self, run: RunBrief, parallel: int) -> str:
         """Who keeps this run from starting, for people; "" when nobody does. Oldest first, then by name.
 
-        One that only lacks a slot is remembered, for `may_start_after`.
+        One that stands aside keeps nobody: it may never start. One that only lacks a slot is remembered, for `may_start_after`.
         """
         same = [other for other in self._by_workspace.get(run.workspace, {}).values() if other.name != run.name]
         busy = next((other for other in same if other.begun), None)
         if busy is not None:
             return f"workspace {run.workspace} is in use by run {busy.name}"
-        first = min((other for other in same if _age(other) < _age(run)), key=_age, default=None)
+        first = min((other for other in same if not other.aside and _age(other) < _age(run)), key=_age, default=None)
         if first is not None:
             return f"workspace {run.workspace} goes to run {first.name} first"
         at_work = len(self._begun)
@@ -257,8 +260,9 @@ class View:
         return f"{at_work} runs are at work, no more than {parallel} may be"
 
     def may_start_after(self, ended: RunBrief, parallel: int) -> tuple[str, ...]:
-        """Runs that may start now that `ended` (forgotten already) holds neither its workspace nor its slot any more."""
-        same = tuple(name for name, run in self._by_workspace.get(ended.workspace, {}).items() if not run.begun)
+        """Runs that may start now that `ended` holds neither its workspace nor its slot any more, or stands aside."""
+        others = (run for run in self._by_workspace.get(ended.workspace, {}).values() if not run.begun)
+        same = tuple(run.name for run in others if run.name != ended.name)
         # As many as there are slots, not one: of several that end at once, nobody may have come to the slot of the first yet.
         slots = max(0, parallel - len(self._begun))
         waiting = sorted((self.runs[name] for name in self._turned_away), key=_age)
@@ -270,7 +274,7 @@ class View:
         return other is not None and other.phase is PlayPhase.SUCCEEDED
 
     def _is_ready(self, play: PlayBrief) -> bool:
-        return not play.paused and not self.unmet(play)
+        return not play.paused and not self.unmet(play) and not self.twin_of(play)
 
 
 def _turn(play: PlayBrief) -> tuple[int, int, str]:

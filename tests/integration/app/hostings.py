@@ -30,8 +30,11 @@ class MadeUpTokens:
         self.given: dict[str, str] = {}
         self.revoked: list[str] = []
         self.inherited: dict[str, str] = {}
+        self.refused: set[str] = set()
 
     async def issue(self, run: CodeRun, agent: Agent) -> str:
+        if run.spec.repository_url in self.refused:
+            raise RefusedError(f"App {agent.name} is not installed on {run.spec.repository_url}")
         return self.given.setdefault(run.name, f"token-of-{agent.name}-for-{run.name}")
 
     def knows(self, run: str) -> bool:

@@ -309,6 +309,49 @@ async def test_what_keeps_a_run_from_starting_is_told_in_an_event(server: FakeAp
     assert any(refusal in event["message"] for event in server.objects.all("events", "default"))
 
 
+def cannot_start(server: FakeApiServer) -> list[dict[str, Any]]:
+    return [event for event in server.objects.all("events", "default") if event["reason"] == "CannotStart"]
+
+
+async def test_a_run_that_gets_no_token_keeps_no_other_from_work_and_goes_on_once_it_gets_one(
+    server: FakeApiServer, start: Start
+) -> None:
+    replica = await start()
+    await until(lambda: replica.leads)
+    private = "https://forge.example/acme/private"
+    tokens = replica.hostings.tokens
+    tokens.refused.add(private)
+    server.objects.create(coderun("a-refused", repositoryUrl=private))
+    await until(lambda: "not installed" in status(server, "a-refused").get("message", ""))
+    server.objects.create(coderun("b-good"))  # of the same service and agent, and younger
+    job = await started(server, "b-good")
+    assert status(server, "a-refused").get("attempt", 0) == 0
+    add_pod(server, job, ended_pod({"phase": "Succeeded", "outcome": {"summary": "done"}}))
+    await until(lambda: status(server, "b-good").get("phase") == "Succeeded")
+    await until(lambda: cannot_start(server))
+    assert {event["type"] for event in cannot_start(server)} == {"Warning"}
+
+    tokens.refused.clear()
+    await started(server, "a-refused")
+
+
+async def test_those_that_waited_behind_a_run_that_gets_no_token_start_when_it_stands_aside(
+    server: FakeApiServer, start: Start
+) -> None:
+    replica = await start()
+    await until(lambda: replica.leads)
+    private = "https://forge.example/acme/private"
+    replica.hostings.tokens.refused.add(private)
+    server.objects.create(coderun("a-first"))
+    job = await started(server, "a-first")
+    server.objects.create(coderun("b-refused", repositoryUrl=private))
+    server.objects.create(coderun("c-good"))
+    await until(lambda: all(status(server, name).get("phase") == "Pending" for name in ("b-refused", "c-good")))
+    add_pod(server, job, ended_pod({"phase": "Succeeded", "outcome": {"summary": "done"}}))
+    await started(server, "c-good")
+    assert status(server, "b-refused").get("attempt", 0) == 0
+
+
 @pytest.mark.lesson(39)
 async def test_a_run_that_is_deleted_and_made_again_starts_anew(server: FakeApiServer, start: Start) -> None:
     await start()

@@ -16,7 +16,7 @@ from coderun.model.coderun import (
     Usage,
 )
 from coderun.model.meta import ObjectMeta
-from coderun.plan.lifecycle import STARTS_ALLOWED, JobView, RunDecision, Step, advance, hindered, started
+from coderun.plan.lifecycle import STARTS_ALLOWED, JobView, RunDecision, Step, advance, hindered, stands_aside, started
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 KEEP = timedelta(days=1)
@@ -172,3 +172,6 @@ def test_what_keeps_a_job_from_being_started_stands_in_the_status_and_nothing_el
     (condition,) = status.conditions
     assert (condition.reason, condition.message, condition.observed_generation) == ("CannotStart", "the quota is used up", 3)
     assert hindered(run(status), "the quota is used up", now=NOW + KEEP) == status
+    assert not stands_aside(status), "it has begun, and keeps its place"
+    assert stands_aside(hindered(run(CodeRunStatus()), "no token", now=NOW))
+    assert not stands_aside(CodeRunStatus())

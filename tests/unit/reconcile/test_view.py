@@ -11,6 +11,7 @@ from coderun.model.coderun import CodeRun, CodeRunSpec, CodeRunStatus, PullReque
 from coderun.model.meta import ObjectMeta
 from coderun.model.names import LABEL_PLAY
 from coderun.model.play import Play, PlayPhase, PlaySpec, PlayStatus
+from coderun.plan.lifecycle import hindered
 from coderun.reconcile.view import PlayBrief, RunBrief, View
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -80,6 +81,13 @@ def test_a_play_that_cannot_start_does_not_hold_up_the_ones_behind_it() -> None:
     assert view.ahead_of(brief(view, 3), 1) == ()
 
 
+def test_a_second_play_of_a_task_does_not_hold_up_the_ones_behind_it() -> None:
+    twin = play(1, priority=0)
+    twin = replace(twin, metadata=replace(twin.metadata, name="play-twin"))
+    view = seen(play(1, PlayPhase.WAITING), twin, play(3))
+    assert view.ahead_of(brief(view, 3), 1) == ()
+
+
 def test_a_dependency_is_met_only_by_a_play_that_succeeded() -> None:
     for phase, unmet, broken in (
         (PlayPhase.SUCCEEDED, (), ()),
@@ -143,6 +151,38 @@ def test_of_two_that_wait_the_older_goes_first() -> None:
     view = runs(run("b", 0), run("a", 1))
     assert view.holder_of(run_brief(view, "b"), 4) == ""
     assert view.holder_of(run_brief(view, "a"), 4) == "workspace w goes to run b first"
+
+
+def refused(name: str, second: int) -> CodeRun:
+    """A run that got no token when its turn came."""
+    made = run(name, second)
+    return replace(made, status=hindered(made, "the App is not installed there", now=START))
+
+
+def test_one_that_could_not_be_begun_keeps_nobody_and_waits_for_its_turn_as_before() -> None:
+    view = runs(refused("old", 0), run("new", 1))
+    assert view.holder_of(run_brief(view, "new"), 4) == ""
+    assert view.holder_of(run_brief(view, "old"), 4) == ""
+    view.see_run(run("new", 1, attempt=1), "w")
+    assert view.holder_of(run_brief(view, "old"), 4) == "workspace w is in use by run new"
+
+
+def test_those_behind_one_that_stands_aside_are_looked_at_and_it_is_not() -> None:
+    view = View()
+    view.see_run(refused("a", 1), "w")
+    view.see_run(run("b", 2), "w")
+    assert view.may_start_after(view.runs["a"], 4) == ("b",)
+
+
+def test_a_slot_that_was_meant_for_one_that_stands_aside_goes_to_the_next() -> None:
+    view = View()
+    view.see_run(run("busy", 0, attempt=1), "w")
+    for name, second in (("bad", 1), ("good", 2)):
+        view.see_run(run(name, second), name)
+        assert "no more than 1" in view.holder_of(run_brief(view, name), 1)
+    assert after(view, "busy", 1) == ("bad",)
+    view.see_run(refused("bad", 1), "bad")
+    assert view.may_start_after(run_brief(view, "bad"), 1) == ("good",)
 
 
 def test_equal_ages_are_told_apart_by_name() -> None:
