@@ -1,5 +1,6 @@
 """Titles, branches, reviews and output that try to be commands or to steer the terminal: played, and nothing of it happens."""
 
+import os
 from pathlib import Path
 
 from tests.acceptance.kit import Place, task
@@ -21,6 +22,14 @@ def _assert_nothing_happened(place: Place, *said: str) -> None:
     assert found == []
     for text in said:
         assert [char for char in text if not char.isprintable() and char not in "\n\t"] == []
+
+
+async def test_a_task_with_bytes_that_are_no_text_is_played_like_any_other(bare_place: Place) -> None:
+    place = bare_place
+    place.init()
+    play = await place.coderun("play", os.fsdecode(b"Fix the caf\xe9"), "--auto-merge")
+    assert play.code == 0, play.said
+    assert "Fix the caf\ufffd" in (await place.coderun("pr", "list", "--state", "all")).out
 
 
 async def test_a_hostile_title_and_base_branch_are_played_to_the_merge(bare_place: Place) -> None:

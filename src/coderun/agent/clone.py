@@ -61,7 +61,9 @@ async def ensure_clone(git: Git, workspace: Path, url: str, *, stop: StopSignal 
 async def fetch(clone: Git, url: str, *, stop: StopSignal | None = None) -> None:
     """Bring `refs/remotes/origin/` up to date with all branches of `url`. Raises `GitFailedError`."""
     heads = f"+refs/heads/*:{REMOTE_HEADS}/*"
-    await clone.run("fetch", "--quiet", "--prune", "--no-tags", "--no-write-fetch-head", "--", url, heads, stop=stop)
+    # A forge of a shallow repository is shallow itself: git passes its branches over in silence where this is not said.
+    options = ("--quiet", "--prune", "--no-tags", "--no-write-fetch-head", "--update-shallow")
+    await clone.run("fetch", *options, "--", url, heads, stop=stop)
 
 
 async def is_damaged(clone: Git) -> bool:

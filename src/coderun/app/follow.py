@@ -139,7 +139,7 @@ async def _wait_for_people(system: System, plays: Sequence[Play], control: Contr
     if _only_people(plays):
         return True
     rest = [play for play in plays if not play.is_finished]
-    if not all(_is_behind(play) for play in rest):
+    if not all(_is_behind(play, "slot", "dependency") for play in rest):
         return False
     everyone = await system.store.find(Play)
     return all(_is_believable(play, control) for play in everyone) and _only_people(everyone)
@@ -148,7 +148,8 @@ async def _wait_for_people(system: System, plays: Sequence[Play], control: Contr
 def _only_people(plays: Sequence[Play]) -> bool:
     rest = [play for play in plays if not play.is_finished]
     held = any(_needs_person(play) for play in rest)
-    return held and all(_needs_person(play) or _is_behind(play) for play in rest)
+    # Nobody is needed for a slot: who waits for a person holds none, so that whoever is behind is about to start.
+    return held and all(_needs_person(play) or _is_behind(play, "dependency") for play in rest)
 
 
 def _needs_person(play: Play) -> bool:
@@ -157,9 +158,9 @@ def _needs_person(play: Play) -> bool:
     return play.status.phase is PlayPhase.WAITING or (play.status.phase is PlayPhase.PENDING and stuck)
 
 
-def _is_behind(play: Play) -> bool:
+def _is_behind(play: Play, *kinds: str) -> bool:
     waiting = play.status.waiting
-    return play.status.phase is PlayPhase.PENDING and waiting is not None and waiting.kind in {"slot", "dependency"}
+    return play.status.phase is PlayPhase.PENDING and waiting is not None and waiting.kind in kinds
 
 
 async def _get(system: System, name: str) -> Play:

@@ -35,6 +35,7 @@ from coderun.model.github import github_host
 from coderun.model.names import dns_label
 from coderun.model.repository import parse_repository
 from coderun.model.roster import Agent, Roster
+from coderun.model.text import storable
 from coderun.pipeline.definition import Pipeline
 from coderun.plan.order import GITHUB, RunOrder
 from coderun.reconcile.view import View
@@ -321,7 +322,7 @@ def local_forge(system: LocalSystem) -> LocalForge:
 
 def surroundings(folder: Path) -> Surroundings:
     """What is around this process."""
-    command = " ".join(["coderun", *sys.argv[1:]])[:200]
+    command = storable(" ".join(["coderun", *sys.argv[1:]]))[:200]
     return Surroundings(cwd=folder, home=Path.home(), environment=dict(os.environ), command=command)
 
 

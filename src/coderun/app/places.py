@@ -18,7 +18,7 @@ from coderun.model.config import is_branch_name
 from coderun.model.errors import ConfigError
 from coderun.model.github import GitHubHost
 from coderun.model.repository import host_of, parse_repository
-from coderun.model.text import did_you_mean, listed, printable
+from coderun.model.text import did_you_mean, listed, printable, storable
 
 STATE_VARIABLE: Final = "CODERUN_STATE"
 _HASH_LENGTH: Final = 16
@@ -89,12 +89,13 @@ def find_repository(cwd: Path, *, environ: Mapping[str, str]) -> Path:
     """Root of the working tree that `cwd` is in.
 
     Raises:
-        ConfigError: there is none: no repository, a bare one, the inside of a `.git` folder, or one git does not trust.
+        ConfigError: there is none: no repository, a bare one, the inside of a `.git` folder, or one git does not trust; or its
+            path is no text.
     """
     answer = ask_git(cwd, "rev-parse", "--is-bare-repository", "--is-inside-git-dir", "--show-toplevel", environ=environ)
     shown = printable(str(cwd), 200)
     if answer.code == 0:
-        return Path(answer.out.split("\n", 2)[2].removesuffix("\n")).resolve()
+        return _as_text(Path(answer.out.split("\n", 2)[2].removesuffix("\n")).resolve(), "rename the folder")
     if answer.out.startswith("true\n"):
         raise ConfigError(f"{shown} is a bare repository, without files to work on; clone it and go into the clone")
     if answer.out.startswith("false\ntrue"):
@@ -112,7 +113,7 @@ def find_state_folder(repository: Path, *, environ: Mapping[str, str], home: Pat
     path.
 
     Raises:
-        ConfigError: `$CODERUN_STATE` is a relative path.
+        ConfigError: `$CODERUN_STATE` is a relative path, or the folder's path is no text.
     """
     chosen = environ.get(STATE_VARIABLE, "")
     if chosen:
@@ -121,11 +122,19 @@ def find_state_folder(repository: Path, *, environ: Mapping[str, str], home: Pat
             raise ConfigError(
                 f"{STATE_VARIABLE} is {printable(chosen, 200)!r}, a relative path; set it to an absolute one, or not at all"
             )
-        return folder
+        return _as_text(folder, f"set {STATE_VARIABLE} to another one")
     base = Path(environ.get("XDG_STATE_HOME", ""))
     if not base.is_absolute():  # the XDG specification asks to ignore relative paths
         base = home / ".local" / "state"
-    return base / "coderun" / hashlib.sha256(os.fsencode(repository.resolve())).hexdigest()[:_HASH_LENGTH]
+    folder = base / "coderun" / hashlib.sha256(os.fsencode(repository.resolve())).hexdigest()[:_HASH_LENGTH]
+    return _as_text(folder, f"set {STATE_VARIABLE} to another one")
+
+
+def _as_text(path: Path, advice: str) -> Path:
+    """`path`, which objects, logs and other programs get as text: bytes that are no UTF-8 would not come through."""
+    if storable(str(path)) != str(path):
+        raise ConfigError(f"the path {printable(str(path), 200)!r} has bytes in it that are not UTF-8; {advice}")
+    return path
 
 
 def find_base_branch(repository: Path, *, configured: str = "", environ: Mapping[str, str]) -> BaseBranch:

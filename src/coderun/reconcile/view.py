@@ -224,7 +224,7 @@ class View:
         # One that waits for a person holds nothing up: the others go on meanwhile.
         holding = [p for p in self._open.values() if p.phase is PlayPhase.RUNNING]
         free = slots - len(holding)
-        first = sorted((p for p in self.pending() if self._is_ready(p) and _turn(p) < _turn(play)), key=_turn)
+        first = sorted((p for p in self.pending() if _turn(p) < _turn(play) and self._is_ready(p)), key=_turn)
         if free > len(first):
             return ()
         return (*sorted(p.name for p in holding), *(p.name for p in first))
@@ -272,7 +272,7 @@ class View:
         return other is not None and other.phase is PlayPhase.SUCCEEDED
 
     def _is_ready(self, play: PlayBrief) -> bool:
-        return not play.paused and not self.unmet(play)
+        return not play.paused and not self.unmet(play) and not self.twin_of(play)
 
 
 def _turn(play: PlayBrief) -> tuple[int, int, str]:

@@ -454,3 +454,18 @@ async def test_a_stop_ends_a_fetch_that_hangs(bench: Bench) -> None:
 
     with pytest.raises(RunCancelledError, match="enough"):
         await running
+
+
+# Odd remotes
+
+
+async def test_a_remote_without_its_whole_history_is_worked_on_as_any_other(bench: Bench) -> None:
+    bench.push_file("main", "base.txt", "1")
+    cut = bench.folder / "cut.git"
+    bench.git(bench.folder, "clone", "--quiet", "--bare", "--depth", "1", bench.remote.as_uri(), str(cut))
+    made = await checked_out(bench, url=str(cut))
+
+    assert (made.start, bench.git(bench.tree, "rev-list", "--count", "HEAD")) == (bench.remote_head("main"), "1")
+    bench.git(bench.tree, "push", "--quiet", str(cut), f"{commit(bench, 'work.txt')}:refs/heads/{BRANCH}")
+    again = await checked_out(bench, url=str(cut))
+    assert again.remote_head == head(bench)

@@ -1,6 +1,8 @@
 """Repository, state folder and base branch, with real git."""
 
 import hashlib
+import os
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -25,6 +27,22 @@ def test_a_repository_with_a_strange_name_is_found(tmp_path: Path, git: Git, env
     folder.mkdir()
     git(folder, "init", "--quiet")
     assert find_repository(folder, environ=environ) == folder
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="its file systems take no names that are not UTF-8")
+def test_a_folder_whose_name_is_no_text_is_refused_with_what_to_do(tmp_path: Path, git: Git, environ: Environ) -> None:
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    git(folder, "init", "--quiet")
+    with pytest.raises(ConfigError, match=r"caf\ufffd' has bytes in it that are not UTF-8; rename the folder"):
+        find_repository(folder, environ=environ)
+
+
+def test_a_state_folder_whose_name_is_no_text_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    odd = os.fsdecode(b"/caf\xe9")
+    for environ in ({"CODERUN_STATE": odd}, {"XDG_STATE_HOME": odd}):
+        with pytest.raises(ConfigError, match="are not UTF-8; set CODERUN_STATE to another one"):
+            find_state_folder(tmp_path, environ=environ, home=tmp_path)
 
 
 def test_where_there_is_no_repository_it_is_said(tmp_path: Path, repository: Path, git: Git, environ: Environ) -> None:

@@ -81,6 +81,13 @@ def test_a_play_that_cannot_start_does_not_hold_up_the_ones_behind_it() -> None:
     assert view.ahead_of(brief(view, 3), 1) == ()
 
 
+def test_a_second_play_of_a_task_does_not_hold_up_the_ones_behind_it() -> None:
+    twin = play(1, priority=0)
+    twin = replace(twin, metadata=replace(twin.metadata, name="play-twin"))
+    view = seen(play(1, PlayPhase.WAITING), twin, play(3))
+    assert view.ahead_of(brief(view, 3), 1) == ()
+
+
 def test_a_dependency_is_met_only_by_a_play_that_succeeded() -> None:
     for phase, unmet, broken in (
         (PlayPhase.SUCCEEDED, (), ()),
