@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterable, Mapping
 
+from coderun.model.adapters import program_of
 from coderun.model.coderun import CliType
 from coderun.model.errors import ConfigError
 from coderun.model.roster import Agent
@@ -29,7 +30,7 @@ def check_agents(agents: Iterable[Agent], *, path: str) -> None:
                 f"(it can: {', '.join(sorted(PLAYABLE))}); "
                 "set its `cli` in coderun.yaml, or name any program with --agent-command"
             )
-        program = _program(agent)
+        program = program_of(agent.cli)
         if shutil.which(program, path=path) is None:
             how = INSTALL.get(kind)
             hint = f" Install it ({how})," if how else ""
@@ -38,10 +39,3 @@ def check_agents(agents: Iterable[Agent], *, path: str) -> None:
                 "or name any program with --agent-command 'PROGRAM ARGUMENTS' (see docs/agents.md); "
                 "`coderun doctor` shows all of them, `coderun demo` needs none"
             )
-
-
-def _program(agent: Agent) -> str:
-    command = agent.cli.settings.get("command")
-    if agent.cli.cli_type == CliType.COMMAND.value and isinstance(command, list) and command:
-        return str(command[0])
-    return agent.cli.cli_type

@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from coderun.app.templates import packaged_templates, read_folder, user_templates
-from coderun.app.textfiles import read_anywhere, read_inside, show_path
+from coderun.app.textfiles import nearby, read_anywhere, read_inside, show_path
 from coderun.model.cluster import parse_cluster_config
 from coderun.model.config import FILE_NAME, PACKAGED_PIPELINE, Config, parse_config, parse_roster
 from coderun.model.errors import ConfigError
@@ -54,6 +54,7 @@ def read_configuration(repository: Path) -> Configuration:
     text = _read_file(repository)
     config = Config() if text is None else parse_config(text, packaged=packaged)
     roster = config.roster(packaged)
+    _check_pipeline_file(repository, text or "", config)
     pipeline = _read_pipeline(repository, config, roster)
     _check_roles(text or "", config, roster, pipeline)
     return Configuration(
@@ -179,6 +180,15 @@ def _check_roles(text: str, config: Config, roster: Roster, pipeline: Pipeline) 
         if role not in known:
             message = f"there is no role {role!r}{did_you_mean(role, known)} (known roles: {listed(sorted(known))})"
             raise load(text, name=FILE_NAME).error(("roles", role), message)
+
+
+def _check_pipeline_file(repository: Path, text: str, config: Config) -> None:
+    """Say in which line a pipeline is named whose file is not there; what else may be wrong with it is said of the file."""
+    path = repository / config.pipeline
+    if config.pipeline == PACKAGED_PIPELINE or path.is_symlink() or path.exists():
+        return
+    message = f"there is no file {config.pipeline!r}{nearby(path)}; correct its path, or write `{PACKAGED_PIPELINE}`"
+    raise load(text, name=FILE_NAME).error(("pipeline",), message)
 
 
 def _read_file(repository: Path) -> str | None:

@@ -15,12 +15,13 @@ import msgspec
 from coderun import __version__
 from coderun.app import machine
 from coderun.app.configuration import Configuration, read_configuration
-from coderun.app.detect import AGENT_PROGRAMS, has_tasks
+from coderun.app.detect import has_tasks
 from coderun.app.github_keys import read_credentials
 from coderun.app.github_place import find_place
 from coderun.app.github_setup import agents_of
 from coderun.app.places import ask_git, find_base_branch, find_repository, find_state_folder
 from coderun.app.tasks import read_tasks
+from coderun.model.adapters import program_of
 from coderun.model.coderun import CliType
 from coderun.model.config import FILE_NAME, ForgeType
 from coderun.model.errors import CoderunError
@@ -141,17 +142,11 @@ def _agents(configuration: Configuration, around: Surroundings) -> Iterator[Find
     for role in dict.fromkeys(stage.role for stage in configuration.pipeline.stages if stage.role):
         agent = configuration.config.agent_in_role(role, configuration.roster)
         if agent is not None:
-            program = _program(agent)
+            program = program_of(agent.cli)
             programs[program] = agent
             workers.setdefault(program, []).append(f"{agent.name} ({role})")
     for program, agent in programs.items():
         yield _agent_program(program, agent.cli.cli_type, listed(workers[program]), around)
-
-
-def _program(agent: Agent) -> str:
-    if agent.cli.cli_type == CliType.COMMAND:
-        return str(next(iter(agent.cli.settings.get("command", ())), ""))
-    return AGENT_PROGRAMS.get(agent.cli.cli_type, agent.cli.cli_type)
 
 
 def _agent_program(program: str, kind: str, workers: str, around: Surroundings) -> Finding:

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Final, TypeAlias, TypeVar
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from coderun.model.adapters import SETTINGS, settings_problem
 from coderun.model.coderun import CliConfig, CliType
 from coderun.model.errors import ConfigError
 from coderun.model.names import is_dns_label
@@ -359,23 +360,22 @@ def _check_agents(document: Document, said: Mapping[str, AgentSettings], package
             )
     agents = lay_over(packaged.agents, said)
     for name in said:
-        _check_command(document, agents[name])
+        _check_settings(document, agents[name], said[name])
     try:
         make_roster(agents)
     except ConfigError as error:
         raise document.error(("agents",), str(error), key=True) from error
 
 
-def _check_command(document: Document, agent: Agent) -> None:
-    if agent.cli.cli_type != CliType.COMMAND:
+def _check_settings(document: Document, agent: Agent, said: AgentSettings) -> None:
+    problem = settings_problem(agent.cli) if said.cli is not UNSET else None
+    if problem is None:
         return
-    command = agent.cli.settings.get("command")
-    if isinstance(command, list) and command and all(isinstance(word, str) and word for word in command):
-        return
-    message = (
-        "cli 'command' runs a program of yours; name it: cli: {cliType: command, settings: {command: [program, argument]}}"
-    )
-    raise document.error(("agents", agent.name, "cli"), message)
+    key, message = problem
+    path: Path = ("agents", agent.name, "cli")
+    is_said = isinstance(said.cli, CliSettings) and isinstance(said.cli.settings, dict) and key in said.cli.settings
+    is_misspelt = is_said and key not in SETTINGS[agent.cli.cli_type]
+    raise document.error((*path, "settings", key) if is_said else path, message, key=is_misspelt)
 
 
 def _check_roles(document: Document, config: Config, packaged: Roster) -> None:

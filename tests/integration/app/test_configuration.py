@@ -48,7 +48,11 @@ def test_a_repositorys_own_files_are_read(tmp_path: Path) -> None:
     ("name", "text", "message"),
     [
         ("coderun.yaml", "plya: {}", "coderun.yaml:1:1: plya: unknown key; did you mean 'play'?"),
-        ("coderun.yaml", "pipeline: p.yaml", "p.yaml: there is no such file"),
+        (
+            "coderun.yaml",
+            "play: {parallel: 2}\npipeline: p.yaml",
+            "coderun.yaml:2:11: pipeline: there is no file 'p.yaml'; correct its path, or write `play`",
+        ),
         ("coderun.yml", "", "coderun.yml: is not read; rename it to coderun.yaml"),
     ],
 )

@@ -40,7 +40,7 @@ def test_a_list_of_another_name_is_read_where_it_is_named(tmp_path: Path) -> Non
     outside = put(tmp_path / "elsewhere.json", one("B"))
     assert read_tasks(tmp_path / "repo", file="plan/list.json")[0].text.title == "A"
     assert read_tasks(tmp_path / "repo", file=outside)[0].text.title == "B"
-    with pytest.raises(ConfigError, match=r"plan/lst\.json: there is no such file \(files like it there: list\.json\)"):
+    with pytest.raises(ConfigError, match=r"^plan/lst\.json: .*\(files like it there: list\.json\); correct tasks\.file in"):
         read_tasks(tmp_path / "repo", file="plan/lst.json")
 
 

@@ -90,7 +90,42 @@ def test_words_of_closed_sets_are_taken() -> None:
         ("agents: {ann: {cli: cluade}}", "agents.ann.cli: there is no agent CLI 'cluade'; did you mean 'claude'?"),
         ("agents: {ann: {cli: {cliType: cluade}}}", "agents.ann.cli.cliType: 'cluade' is not known; did you mean 'claude'?"),
         ("agents: {ann: {cli: command}}", "agents.ann.cli: cli 'command' runs a program of yours; name it"),
-        ("agents: {ann: {cli: {cliType: command, settings: {command: run me}}}}", "agents.ann.cli: cli 'command' runs"),
+        (
+            "agents: {ann: {cli: {cliType: command, settings: {comand: [a]}}}}",
+            "coderun.yaml:1:51: agents.ann.cli.settings.comand: the command adapter has no such setting; did you mean",
+        ),
+        (
+            "agents: {ann: {cli: {cliType: command, settings: {command: \"a 'b\"}}}}",
+            "agents.ann.cli.settings.command: the agent's command cannot be split into words (No closing quotation); write",
+        ),
+        (
+            "agents: {ann: {cli: {cliType: command, settings: {command: []}}}}",
+            "agents.ann.cli.settings.command: the agent's command is nothing; write cli: {cliType: command",
+        ),
+        (
+            "agents: {ann: {cli: {cliType: command, settings: {command: ['']}}}}",
+            "agents.ann.cli.settings.command: the agent's command is empty",
+        ),
+        (
+            "agents: {ann: {cli: {cliType: command, settings: {command: [a, 3]}}}}",
+            "agents.ann.cli.settings.command: the agent's command is a list, not one of texts",
+        ),
+        (
+            "agents: {ann: {cli: {cliType: claude, settings: {permisionMode: plan}}}}",
+            "settings.permisionMode: the claude adapter has no such setting; did you mean 'permissionMode'? (it has: program,",
+        ),
+        (
+            "agents: {ann: {cli: {cliType: claude, settings: {permissionMode: acceptEdit}}}}",
+            "settings.permissionMode: 'acceptEdit' is not known; did you mean 'acceptEdits'? (write one of: dontAsk,",
+        ),
+        (
+            "agents: {ann: {cli: {cliType: claude, settings: {program: [a]}}}}",
+            "agents.ann.cli.settings.program: expected text; write the name or path of the binary",
+        ),
+        (
+            "agents: {ann: {cli: {cliType: claude, settings: {disallowedTools: {a: b}}}}}",
+            "agents.ann.cli.settings.disallowedTools: expected a list of texts; write [Read,",
+        ),
         ("agents: {Ann: {}}", "coderun.yaml:1:10: agents.Ann: an agent's name needs lower-case letters"),
         ("agents: {dan: {githubApp: team-ann}}", "coderun.yaml:1:1: agents: agents 'ann' and 'dan' share the login 'team-ann'"),
         ("roles: {quality: kat}", "coderun.yaml:1:18: roles.quality: there is no agent 'kat'; did you mean 'cat'?"),

@@ -21,6 +21,7 @@ from coderun.agent.program import EndedBy, ProgramEnd
 from coderun.agent.result import AgentResult, RunFailedError, clean_text, one_line, read_result, result_of_text
 from coderun.agent.stop import StopCause, StopSignal
 from coderun.agent.taskfiles import INSTRUCTIONS
+from coderun.model.adapters import PERMISSION_MODES
 
 ARGUMENT_LIMIT: Final = 100 * 1024
 DEFAULT_TOOLS: Final = ("Bash", "Edit", "Write", "NotebookEdit", "Read", "Glob", "Grep", "TodoWrite", "Task")
@@ -267,11 +268,11 @@ def _passable(text: str) -> str:
 
 def _permission_mode(commission: Commission) -> str:
     mode = str(commission.order.cli.settings.get("permissionMode") or "dontAsk")
-    known = ("dontAsk", "acceptEdits", "bypassPermissions", "plan")
-    if mode not in known:
+    if mode not in PERMISSION_MODES:
         raise RunFailedError(
             "InvalidSettings",
-            f"permissionMode {one_line(mode, 60)!r} is none the claude adapter knows; write one of {', '.join(known)}",
+            f"permissionMode {one_line(mode, 60)!r} is none the claude adapter knows; "
+            f"write one of {', '.join(PERMISSION_MODES)}",
         )
     if mode == "bypassPermissions" and commission.run_as_root and commission.env.get("IS_SANDBOX") != "1":
         raise RunFailedError(

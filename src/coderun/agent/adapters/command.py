@@ -4,12 +4,12 @@ The argument list comes from the roster; no shell is involved. The program reads
 writes its result file.
 """
 
-import shlex
 from typing import Any
 
 from coderun.agent.adapters.commission import AgentEnd, Commission, Transcript, check_end
 from coderun.agent.program import ProgramEnd
 from coderun.agent.result import RunFailedError, read_result
+from coderun.model.adapters import command_words
 
 
 async def run_command(commission: Commission) -> AgentEnd:
@@ -35,21 +35,10 @@ def command_line(settings: dict[str, Any]) -> list[str]:
     Raises:
         RunFailedError: `InvalidCommand`, with what to write instead.
     """
-    command = settings.get("command")
-    advice = 'write a list, as in `command: ["python3", "agent.py"]`'
-    if isinstance(command, str):
-        try:
-            command = shlex.split(command)
-        except ValueError as error:
-            raise RunFailedError(
-                "InvalidCommand", f"the agent's command cannot be split into words ({error}); {advice}"
-            ) from error
-    if not isinstance(command, list | tuple) or not command or not all(isinstance(word, str) for word in command):
-        found = "nothing" if not command else f"a {type(command).__name__}"
-        raise RunFailedError("InvalidCommand", f"cli.settings.command of the agent is {found}; {advice}")
-    if not command[0] or any("\0" in word for word in command):
-        raise RunFailedError("InvalidCommand", f"the agent's command is empty or has a NUL character in it; {advice}")
-    return list(command)
+    try:
+        return command_words(settings.get("command"))
+    except ValueError as error:
+        raise RunFailedError("InvalidCommand", f'{error}; write a list, as in `command: ["python3", "agent.py"]`') from error
 
 
 def _ending(commission: Commission, end: ProgramEnd, transcript: Transcript) -> AgentEnd:
