@@ -192,7 +192,7 @@ async def test_a_quota_that_is_used_up_is_told_in_its_own_words(here: Here) -> N
     runtime = here.runtime()
     await started(runtime, plan())
     words = await told(runtime, "exceeded quota: small")
-    assert words.startswith("its pod cannot be made: Error creating: pods ")
+    assert words.startswith("its pod cannot be made: exceeded quota: small, ")
 
 
 async def test_a_pod_that_the_standard_does_not_admit_is_told_so(here: Here) -> None:

@@ -165,6 +165,7 @@ class ClusterController:
         self._workers = workers
         self._look_seconds = look_seconds
         self._worlds: list[World] = []
+        self._is_keyless = False
         self.election = Election(
             api, namespace=lease_namespace, name=MANAGER, identity=identity, timings=lease, clock=clock, monotonic=boot_time
         )
@@ -177,7 +178,7 @@ class ClusterController:
     @property
     def is_ready(self) -> bool:
         """Whether this replica can do its part: take deliveries in, and work where it leads."""
-        return self.inbox.is_ready and all(world.is_working for world in self._worlds)
+        return self.inbox.is_ready and not self._is_keyless and all(world.is_working for world in self._worlds)
 
     @property
     def worlds(self) -> tuple[World, ...]:
@@ -198,7 +199,7 @@ class ClusterController:
                     if hosting is not None:
                         await self._work(hosting)
         finally:
-            self._worlds = []
+            self._worlds, self._is_keyless = [], False
             self._metrics.lead(MANAGER, leading=False)
 
     async def _work(self, hosting: ClusterHosting) -> None:
@@ -233,10 +234,12 @@ class ClusterController:
         try:
             hosting = self._hostings.make(self.election.gate.check)
         except ConfigError as error:
+            self._is_keyless = True
             _log.error("keys cannot be used", error=str(error))
             await asyncio.sleep(self._look_seconds)
             yield None
             return
+        self._is_keyless = False
         try:
             yield hosting
         finally:

@@ -3,6 +3,7 @@
 It reads files and nothing else; what they mean is `model.config` and `pipeline.definition`.
 """
 
+import difflib
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Final
 import msgspec
 
 from coderun.app.templates import packaged_templates, read_folder, user_templates
-from coderun.app.textfiles import read_anywhere, read_inside, show_path
+from coderun.app.textfiles import nearby, read_anywhere, read_inside, show_path
 from coderun.model.cluster import parse_cluster_config
 from coderun.model.config import FILE_NAME, PACKAGED_PIPELINE, Config, parse_config, parse_roster
 from coderun.model.errors import ConfigError
@@ -25,6 +26,8 @@ from coderun.plan.templates import TemplateText, template_set
 
 _PACKAGED: Final = "packaged"
 _ROOM: Final = "coderun.plan"
+_SLIP: Final = 0.85
+"""So much alike are two words that differ by a slip of the hand: `testng` and `testing`, not `tester` and `testing`."""
 _MISSPELT: Final = ("coderun.yml", ".coderun.yaml", ".coderun.yml")
 
 
@@ -54,6 +57,7 @@ def read_configuration(repository: Path) -> Configuration:
     text = _read_file(repository)
     config = Config() if text is None else parse_config(text, packaged=packaged)
     roster = config.roster(packaged)
+    _check_pipeline_file(repository, text or "", config)
     pipeline = _read_pipeline(repository, config, roster)
     _check_roles(text or "", config, roster, pipeline)
     return Configuration(
@@ -179,6 +183,28 @@ def _check_roles(text: str, config: Config, roster: Roster, pipeline: Pipeline) 
         if role not in known:
             message = f"there is no role {role!r}{did_you_mean(role, known)} (known roles: {listed(sorted(known))})"
             raise load(text, name=FILE_NAME).error(("roles", role), message)
+    _check_agents_roles(text, config, pipeline)
+
+
+def _check_agents_roles(text: str, config: Config, pipeline: Pipeline) -> None:
+    """Refuse a misspelt role of an agent: another agent would take its place in silence. A role that is like none may be."""
+    packaged = {agent.role for agent in packaged_roster().agents.values()}
+    asked = {*(stage.role for stage in pipeline.stages), *config.roles, *packaged} - {""}
+    for name, agent in config.agents.items():
+        role = agent.role if isinstance(agent.role, str) else ""
+        near = difflib.get_close_matches(role, asked, n=1, cutoff=_SLIP) if role and role not in asked else []
+        if near:
+            message = f"no stage asks for the role {role!r}; did you mean {near[0]!r}? (known roles: {listed(sorted(asked))})"
+            raise load(text, name=FILE_NAME).error(("agents", name, "role"), message)
+
+
+def _check_pipeline_file(repository: Path, text: str, config: Config) -> None:
+    """Say in which line a pipeline is named whose file is not there; what else may be wrong with it is said of the file."""
+    path = repository / config.pipeline
+    if config.pipeline == PACKAGED_PIPELINE or path.is_symlink() or path.exists():
+        return
+    message = f"there is no file {config.pipeline!r}{nearby(path)}; correct its path, or write `{PACKAGED_PIPELINE}`"
+    raise load(text, name=FILE_NAME).error(("pipeline",), message)
 
 
 def _read_file(repository: Path) -> str | None:

@@ -3,13 +3,14 @@
 It only reads: `tasks.json` is never written here, whatever a task's status becomes. What a task says is untrusted text.
 """
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from coderun.app.textfiles import MAX_BYTES, read_anywhere, read_inside, show_path
+from coderun.app.textfiles import MAX_BYTES, nearby, read_anywhere, read_inside, show_path
 from coderun.model.errors import ConfigError
 from coderun.model.task import Task, task_from_text
 from coderun.model.taskmaster import MAX_CHARACTERS, parse_current_tag, parse_tasks
@@ -86,15 +87,22 @@ def task_from_file(path: Path, *, task_id: int) -> Task:
 def task_from_argument(argument: str, *, cwd: Path, task_id: int) -> Task:
     """What a person gave as the task: the path of a Markdown or text file, else a sentence.
 
-    One word that ends like a text file is a path, even where no such file is there.
+    One word that ends like a text file is a path, even where no such file is there. One word that names anything else there is
+    refused: no agent is set to work on the sentence "notes/".
 
     Raises:
-        ConfigError: the file cannot be read, or there is no text.
+        ConfigError: the file cannot be read, it is no text file, or there is no text.
     """
     word = argument.strip()
     looks_like_file = word.lower().endswith(_TEXT_SUFFIXES) and "\n" not in word
     if looks_like_file and (" " not in word or _is_file(cwd / word)):
         return task_from_file(cwd / word, task_id=task_id)
+    if len(word.split()) == 1 and os.path.lexists(cwd / word):
+        kind = "a folder" if (cwd / word).is_dir() else f"no {' or '.join(_TEXT_SUFFIXES)} file"
+        raise ConfigError(
+            f"{printable(word, 200)}: is {kind}; name a Markdown file, say the task in a sentence, "
+            "or choose from a list of tasks with --task N, --next or --all"
+        )
     return task_from_text(argument, task_id=task_id)
 
 
@@ -114,7 +122,12 @@ def _is_file(path: Path) -> bool:
 
 def _tasks_path(repository: Path, file: str | Path | None) -> Path:
     if file:
-        return repository / file
+        path = repository / file
+        if not path.is_symlink() and not _is_there(path):
+            raise ConfigError(
+                f"{show_path(path, repository)}: there is no such file{nearby(path)}; correct tasks.file in coderun.yaml"
+            )
+        return path
     found = find_tasks_file(repository)
     if found is None:
         raise ConfigError(

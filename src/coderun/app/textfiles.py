@@ -8,6 +8,7 @@ import stat
 from pathlib import Path
 from typing import Final
 
+from coderun.model.config import FILE_NAME
 from coderun.model.errors import ConfigError
 from coderun.model.text import listed, printable, storable
 
@@ -53,16 +54,17 @@ def _real_path(path: Path, shown: str) -> Path:
     try:
         return path.resolve(strict=True)
     except FileNotFoundError as error:
-        raise ConfigError(f"{shown}: there is no such file{_nearby(path)}") from error
+        raise ConfigError(f"{shown}: there is no such file{nearby(path)}") from error
     except (OSError, RuntimeError, ValueError) as error:
         raise ConfigError(f"{shown}: cannot be read: {printable(str(error), 200)}") from error
 
 
-def _nearby(path: Path) -> str:
+def nearby(path: Path) -> str:
+    """For people, behind the name of a file that is not there: why, or the files like it in its folder; "" for nothing."""
     if path.is_symlink():
         return "; the symbolic link leads nowhere"
     try:
-        names = sorted(entry.name for entry in path.parent.iterdir() if entry.suffix == path.suffix)
+        names = sorted(entry.name for entry in path.parent.iterdir() if entry.suffix == path.suffix and entry.name != FILE_NAME)
     except OSError:
         return ""
     return f" (files like it there: {listed(names, limit=8)})" if names else ""

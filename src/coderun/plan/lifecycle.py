@@ -109,7 +109,7 @@ def _watch(run: CodeRun, status: CodeRunStatus, job: JobView, *, keep: timedelta
         return RunDecision(status=_pending(asked, "Starting", STARTS, now), step=Step.START, again_after=pause)
     if job.state == "starting":
         return RunDecision(
-            status=_pending(status, "Starting", job.detail or STARTS, now),
+            status=_pending(status, "Starting", job.detail or _told_before(status), now),
             step=Step.STOP if cancel else Step.NOTHING,
             again_after=job.again,
         )
@@ -118,6 +118,12 @@ def _watch(run: CodeRun, status: CodeRunStatus, job: JobView, *, keep: timedelta
         stopping = _condition(running, ConditionStatus.FALSE, "Stopping", cancel, now)
         return RunDecision(status=stopping, step=Step.STOP, again_after=2.0)
     return RunDecision(status=_condition(running, ConditionStatus.TRUE, "Running", "its agent works", now), again_after=30.0)
+
+
+def _told_before(status: CodeRunStatus) -> str:
+    """What is known of a start of which nothing new is: a controller that has just begun has not asked yet."""
+    ready = find_condition(status.conditions, READY)
+    return ready.message if ready is not None and ready.reason == "Starting" else STARTS
 
 
 def hindered(run: CodeRun, message: str, *, now: datetime) -> CodeRunStatus:

@@ -4,6 +4,7 @@ Between the caches of the Job runtime and the reconciler. The report is what the
 message; where it left none, everything the cluster tells of the reason is put into one sentence. Nothing here asks the cluster.
 """
 
+import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Final
@@ -37,6 +38,9 @@ _OF_JOB: Final = frozenset({"FailedCreate"})
 _OF_CLAIM: Final = frozenset({"ProvisioningFailed"})
 _OF_POD: Final = frozenset({"FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox"})
 """Reasons of Events that tell of trouble, by what they are about: a claim's is no reason why there is no pod yet."""
+
+_REFUSED: Final = re.compile(r'Error creating: (?:pods "[^"]*" is forbidden: )?')
+"""What comes before the reason. Each pod that is refused has another name: with it the same reason would be news each time."""
 
 _report: Final = msgspec.json.Decoder(RunReport)
 
@@ -128,7 +132,7 @@ def _without_pod(job: JobObject, reason: str, events: Iterable[EventObject]) -> 
         return Observation(state=JobState.LOST, detail=f"it was asked to stop ({reason}) and left no report")
     if job.spec.suspend:
         return Observation(state=JobState.STARTING, detail="its Job is suspended; somebody has to resume it")
-    told = _trouble(events, _OF_JOB)
+    told = _REFUSED.sub("", _trouble(events, _OF_JOB), count=1)
     return Observation(state=JobState.STARTING, detail=f"its pod cannot be made: {told}" if told else _NO_POD)
 
 

@@ -9,7 +9,7 @@ from coderun.app.local_hosting import LocalForges, LocalTokens
 from coderun.forge.local.forge import LocalForge
 from coderun.forge.protocol import Forge
 from coderun.model.coderun import CodeRun
-from coderun.model.errors import RefusedError
+from coderun.model.errors import ConfigError, RefusedError
 from coderun.model.roster import Agent, Roster
 from coderun.plan.order import ForgeRef
 from coderun.reconcile.view import View
@@ -67,10 +67,13 @@ class TestHostings:
         self.version = 1
         self.made = 0
         self.closed = 0
+        self.trouble = ""
         self.tokens = MadeUpTokens()
         self.forges = NoForges()
 
     def make(self, permit: Callable[[], None]) -> ClusterHosting:
+        if self.trouble:
+            raise ConfigError(self.trouble)
         self.made += 1
         return _Hosting(self)
 

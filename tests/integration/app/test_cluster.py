@@ -296,6 +296,17 @@ async def test_when_keys_are_replaced_all_begins_anew_with_the_new_ones(server: 
     await started(server)
 
 
+async def test_a_leader_whose_keys_cannot_be_used_is_not_ready_until_they_can(server: FakeApiServer, start: Start) -> None:
+    replica = await start()
+    replica.hostings.trouble = "rex/private-key is no private key in PEM form"
+    controller = replica.controller
+    await until(lambda: controller.election.is_leading and controller.inbox.is_ready and not controller.is_ready)
+    replica.hostings.trouble = ""
+    await until(lambda: replica.leads)
+    server.objects.create(coderun())
+    await started(server)
+
+
 async def test_what_keeps_a_run_from_starting_is_told_in_an_event(server: FakeApiServer, start: Start) -> None:
     replica = await start()
     await until(lambda: replica.leads)

@@ -48,7 +48,16 @@ def test_a_repositorys_own_files_are_read(tmp_path: Path) -> None:
     ("name", "text", "message"),
     [
         ("coderun.yaml", "plya: {}", "coderun.yaml:1:1: plya: unknown key; did you mean 'play'?"),
-        ("coderun.yaml", "pipeline: p.yaml", "p.yaml: there is no such file"),
+        (
+            "coderun.yaml",
+            "play: {parallel: 2}\npipeline: p.yaml",
+            "coderun.yaml:2:11: pipeline: there is no file 'p.yaml'; correct its path, or write `play`",
+        ),
+        (
+            "coderun.yaml",
+            "agents:\n  rex:\n    role: implementaton\n",
+            "coderun.yaml:3:11: agents.rex.role: no stage asks for the role 'implementaton'; did you mean 'impl",
+        ),
         ("coderun.yml", "", "coderun.yml: is not read; rename it to coderun.yaml"),
     ],
 )
@@ -57,6 +66,11 @@ def test_a_mistake_is_reported_with_its_place(tmp_path: Path, name: str, text: s
     with pytest.raises(ConfigError) as caught:
         read_configuration(tmp_path)
     assert str(caught.value).startswith(message)
+
+
+def test_an_agent_may_have_a_role_of_its_own_that_no_stage_asks_for(tmp_path: Path) -> None:
+    (tmp_path / "coderun.yaml").write_text("agents: {dan: {role: tester, githubApp: team-dan}, rex: {model: m}}\n")
+    assert read_configuration(tmp_path).roster.agents["dan"].role == "tester"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ def test_a_list_of_another_name_is_read_where_it_is_named(tmp_path: Path) -> Non
     outside = put(tmp_path / "elsewhere.json", one("B"))
     assert read_tasks(tmp_path / "repo", file="plan/list.json")[0].text.title == "A"
     assert read_tasks(tmp_path / "repo", file=outside)[0].text.title == "B"
-    with pytest.raises(ConfigError, match=r"plan/lst\.json: there is no such file \(files like it there: list\.json\)"):
+    with pytest.raises(ConfigError, match=r"^plan/lst\.json: .*\(files like it there: list\.json\); correct tasks\.file in"):
         read_tasks(tmp_path / "repo", file="plan/lst.json")
 
 
@@ -149,12 +150,18 @@ def test_a_markdown_file_is_a_task(tmp_path: Path) -> None:
         task_from_file(path, task_id=4)
 
 
+LONG_WORD = "x" * 10_000
+"""Longer than a file's name may be."""
+
+
 def test_an_argument_is_a_file_or_a_sentence(tmp_path: Path) -> None:
     put(tmp_path / "idea.md", "# From the file\n")
     put(tmp_path / "my idea.md", "# From the other\n")
+    put(tmp_path / "tasks.json", one("A"))
+    (tmp_path / "notes").mkdir()
     titles = {
         text: task_from_argument(text, cwd=tmp_path, task_id=1).text.title
-        for text in ("idea.md", "my idea.md", "Correct README.md", "Write idea.md\nand more", "word")
+        for text in ("idea.md", "my idea.md", "Correct README.md", "Write idea.md\nand more", "word", LONG_WORD)
     }
     assert titles == {
         "idea.md": "From the file",
@@ -162,6 +169,10 @@ def test_an_argument_is_a_file_or_a_sentence(tmp_path: Path) -> None:
         "Correct README.md": "Correct README.md",
         "Write idea.md\nand more": "Write idea.md",
         "word": "word",
+        LONG_WORD: f"{LONG_WORD[:119]}…",
     }
+    for word, kind in {".": "a folder", "notes/": "a folder", "tasks.json": r"no \.md or \.markdown or \.txt file"}.items():
+        with pytest.raises(ConfigError, match=rf"^{re.escape(word)}: is {kind}; name a Markdown file, say the task"):
+            task_from_argument(word, cwd=tmp_path, task_id=1)
     with pytest.raises(ConfigError, match=r"absent\.md: there is no such file \(files like it there: idea\.md, my idea\.md\)"):
         task_from_argument("absent.md", cwd=tmp_path, task_id=1)

@@ -236,7 +236,7 @@ async def test_a_quota_that_allows_no_pod_is_told_in_its_own_words(here: Cluster
     here.jobs.refusal = 'pods "x" is forbidden: exceeded quota: small, requested: pods=1, used: pods=3, limited: pods=3'
     runtime = here.runtime()
     await started(runtime, owned())
-    seen = await told(runtime, JOB, 'its pod cannot be made: Error creating: pods "x" is forbidden: exceeded quota: small')
+    seen = await told(runtime, JOB, "its pod cannot be made: exceeded quota: small")
     assert seen.again is not None
     here.jobs.refusal = ""
     here.jobs.look()

@@ -162,6 +162,8 @@ def test_a_job_that_starts_is_looked_at_again_when_its_runtime_says_and_its_file
     )
     assert decided.again_after == 5.0
     assert (decided.status.message, decided.status.configmap_name) == ("no node can take its pod", "coderun-1-s-r-1-abc")
+    silent = step(run(decided.status), JobView(state="starting", again=1.0))
+    assert silent.status == decided.status, "a controller that has just begun knows nothing new"
     later = step(run(decided.status), JobView(state="running"))
     assert later.status.configmap_name == "coderun-1-s-r-1-abc"
 
