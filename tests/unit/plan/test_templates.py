@@ -1,12 +1,14 @@
 """Which template makes which file, and what is said of templates that are wrong."""
 
+import logging
+
 import pytest
 from tests.unit.plan.samples import EVERYBODY, FORGE, FULL, PACKAGED, context_of, full_run, minimal_run, with_users
 
 from coderun.model.errors import InvalidCodeRunError
 from coderun.plan.plan import plan
 from coderun.plan.settings import RunSettings
-from coderun.plan.templates import MAX_FILE_BYTES, MAX_TOTAL_BYTES, Kind, Rendered, TemplateSet, template_key
+from coderun.plan.templates import MAX_FILE_BYTES, MAX_TOTAL_BYTES, Kind, Rendered, TemplateSet, TemplateText, template_key
 
 CODE_FILES = {
     "AGENTS.md",
@@ -238,6 +240,28 @@ def test_the_prompt_of_a_docs_run_holds_the_catalogue_and_the_standard_prompt() 
     assert made.order.prompt == made.files["prompt.md"]
     assert "- `memory_create_entities`" in made.order.prompt
     assert "CODERUN_RESULT" in made.order.prompt
+
+
+def test_each_run_quotes_its_own_catalogue() -> None:
+    catalogue, quote = "[{{toolman_catalog_markdown}}{{task_title}}]", "{{toolman_catalog_markdown}}"
+    texts = (("docs/tool-catalog.md", catalogue), ("docs/claude.md", quote), ("docs/prompt.md", ""))
+    templates = TemplateSet(TemplateText(key=key, text=text, origin=key) for key, text in texts)
+    choices = templates.choices("rex", Kind.DOCS)
+    made = [
+        templates.render(choices, {"toolman_catalog_markdown": "", "task_title": title}).files["CLAUDE.md"]
+        for title in ("one", "two", "one")
+    ]
+    assert made == ["[one]", "[two]", "[one]"]
+
+
+@pytest.mark.parametrize("text", ['{{log "here"}}', "{{> partials/said}}"])
+def test_what_a_template_writes_to_the_log_is_written_for_each_run(text: str, caplog: pytest.LogCaptureFixture) -> None:
+    texts = (("code/claude.md", text), ("partials/said", '{{log "here"}}'))
+    templates = TemplateSet(TemplateText(key=key, text=text, origin=key) for key, text in texts)
+    with caplog.at_level(logging.INFO, logger="coderun.handlebars"):
+        for _ in range(3):
+            assert not templates.render(templates.choices("rex", Kind.CODE), {}).problems
+    assert [record.getMessage() for record in caplog.records] == ["here"] * 3
 
 
 def test_without_templates_a_run_has_no_files_and_the_rosters_prompt() -> None:
