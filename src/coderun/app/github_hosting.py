@@ -31,6 +31,7 @@ from coderun.forge.github.forges import GitHubForges, on_host
 from coderun.model.errors import ConfigError, ForgeUnavailableError, RefusedError
 from coderun.model.metrics import ForgeMetrics
 from coderun.model.pulls import PullState
+from coderun.model.repository import host_of
 from coderun.model.roster import Agent, Roster
 from coderun.plan.order import GITHUB, ForgeRef
 from coderun.reconcile.view import View
@@ -128,7 +129,7 @@ class GitHubHosting:
             ),
             roster=known,
             forges=forges,
-            tokens=Broker(self._all_accounts()),
+            tokens=Broker(self._all_accounts(), host_of(self._host.web)),
             source=InboxSource(),
             lookout=Lookout(
                 forges,

@@ -37,6 +37,7 @@ from coderun.runtime.protocol import Runtime
 from coderun.store.protocol import ObjectStore
 
 _log = structlog.get_logger(__name__)
+_AT_ONCE = 0.001
 _ENDING = 2.0
 """When (seconds) a job that was told to end is looked at again, if nothing is heard of it before."""
 
@@ -111,6 +112,10 @@ class CodeRunReconciler:
         run = await self._store.get(CodeRun, name)
         if run is None or run.metadata.deletion_timestamp is not None:
             return await self._vanished(name)
+        known = self._view.runs.get(name)
+        if known is not None and known.uid != run.metadata.uid:
+            # Deleted and made again, told as one: those who waited for the earlier one are looked at first.
+            return replace(await self._vanished(name), after=_AT_ONCE)
         if run.status.is_finished:
             return await self._finished(run)
         keep = timedelta(days=self._settings.keep_finished_days)
@@ -129,6 +134,8 @@ class CodeRunReconciler:
             reason = "InvalidSpec" if isinstance(error, InvalidCodeRunError) else "OwnershipConflict"
             decision = finish(status, RunPhase.FAILED, reason, str(error), keep=keep, now=self._clock())
             await self._end_tokens(run)
+            if await self._is_being_ended(run, str(error)):
+                return Again(after=_ENDING)
             return await self._write(run, decision, workspace="")
         return await self._write(run, decision, workspace=workspace)
 
@@ -309,14 +316,20 @@ class CodeRunReconciler:
         brief = self._view.runs.get(run.name)
         if brief is not None and brief.begun:
             await self._end_tokens(run)
-            seen = await self._look(run)
-            if seen is not None and seen.state in {"starting", "running"}:
-                await self._runtime.stop(run.status.job_name, reason="its CodeRun is finished")
+            if await self._is_being_ended(run, "its CodeRun is finished"):
                 return Again(after=_ENDING)
         again = await self._expire(run)
         self._view.forget_run(run.name)
         self._begun_here.discard(run.name)
         return again if brief is None else replace(again, runs=self._freed(brief), plays=_one(brief.told))
+
+    async def _is_being_ended(self, run: CodeRun, reason: str) -> bool:
+        """Whether there is a job yet, which is told to end: nobody else may have its workspace before it has."""
+        seen = await self._look(run)
+        if seen is None or seen.state not in {"starting", "running"}:
+            return False
+        await self._runtime.stop(run.status.job_name, reason=reason)
+        return True
 
     async def _expire(self, run: CodeRun) -> Again:
         expire_at = run.status.expire_at

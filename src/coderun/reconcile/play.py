@@ -50,6 +50,7 @@ from coderun.store.protocol import ObjectStore
 
 REFUSAL_RECHECK = 60.0
 LONG_WAIT = 30.0
+_AT_ONCE = 0.001
 _log = structlog.get_logger(__name__)
 
 
@@ -109,7 +110,11 @@ class PlayReconciler:
         if play is None or play.metadata.deletion_timestamp is not None:
             self._view.forget_play(name)
             return self._wake_pending()
+        known = self._view.plays.get(name)
         self._view.see_play(play)
+        if known is not None and _makes_room(known.phase, play.status.phase):
+            # The answer to what was written was lost, or it was made again: others are looked at before this is gone on with.
+            return replace(self._wake_pending(), after=_AT_ONCE)
         pipeline = self._settings.pipelines.get(play.spec.pipeline)
         if pipeline is None:
             return await self._write(play, _seen(play, _no_pipeline(play, sorted(self._settings.pipelines), self._clock())))
@@ -273,10 +278,7 @@ class PlayReconciler:
             if entry not in play.status.history:
                 ended_badly = status.phase in {PlayPhase.FAILED, PlayPhase.ABORTED} and entry is status.history[-1]
                 self._herald.tell(written, entry.reason, entry.message, warning=ended_badly)
-        moved = status.phase is not play.status.phase and (status.phase.is_finished or play.status.phase.is_finished)
-        # One that waits for a person holds no slot.
-        freed = play.status.phase is PlayPhase.RUNNING and status.phase is PlayPhase.WAITING
-        return self._wake_pending() if moved or freed else NOT_AGAIN
+        return self._wake_pending() if _makes_room(play.status.phase, status.phase) else NOT_AGAIN
 
     def _wake_pending(self) -> Again:
         """Look at the plays that have not started: one of them may now."""
@@ -291,6 +293,11 @@ class PlayReconciler:
         if decision.recheck_at is None:
             return seconds
         return min(seconds, max(0.05, (decision.recheck_at - self._clock()).total_seconds()))
+
+
+def _makes_room(before: PlayPhase, now: PlayPhase) -> bool:
+    """Whether others may start now, or wait for it again: one that waits for a person holds no slot."""
+    return before is not now and (before.is_finished or now.is_finished or before is PlayPhase.RUNNING)
 
 
 async def _associate(play: Play, forge: Forge) -> Association:

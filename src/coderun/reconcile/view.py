@@ -54,6 +54,7 @@ class RunBrief(msgspec.Struct, frozen=True, kw_only=True):
     aside: bool
     job: str = ""
     told: str = ""
+    uid: str = ""
 
 
 class View:
@@ -127,6 +128,7 @@ class View:
             aside=stands_aside(run.status),
             job=run.status.job_name,
             told=run.metadata.annotations.get(ANNOTATION_PLAY, ""),
+            uid=run.metadata.uid,
         )
         self.runs[run.name] = brief
         self._by_workspace.setdefault(workspace, {})[run.name] = brief

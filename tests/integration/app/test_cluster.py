@@ -76,12 +76,18 @@ Start = Callable[..., Any]
 async def start(server: FakeApiServer, tmp_path: Path, configuration: Configuration) -> AsyncIterator[Start]:
     async with contextlib.AsyncExitStack() as stack:
 
-        async def begin(identity: str = "one", *, namespaces: tuple[str, ...] = ("default",), token: str = "") -> Replica:
+        async def begin(
+            identity: str = "one",
+            *,
+            namespaces: tuple[str, ...] = ("default",),
+            token: str = "",
+            settings: Configuration = configuration,
+        ) -> Replica:
             api = await stack.enter_async_context(api_of(server, tmp_path, token=token))
             metrics, hostings = Metrics(), TestHostings()
             controller = ClusterController(
                 api,
-                configuration=configuration,
+                configuration=settings,
                 hostings=hostings,
                 namespaces=namespaces,
                 lease_namespace="default",
@@ -409,6 +415,25 @@ async def test_a_run_that_somebody_ends_by_hand_is_stopped_before_the_next_of_it
     server.objects.set_status("pods", "default", f"{job}-pod", ended_pod({}, code=143))
     await started(server, "run-2")
     assert replica.hostings.tokens.revoked[0] == "run-1"
+
+
+async def test_a_run_whose_agent_is_taken_out_of_the_roster_is_stopped_before_it_is_called_invalid(
+    server: FakeApiServer, start: Start, tmp_path: Path
+) -> None:
+    one = await start()
+    server.objects.create(coderun())
+    job = await started(server)
+    add_pod(server, job, running_pod())
+    await until(lambda: status(server).get("phase") == "Running")
+    await one.stop()
+    file = tmp_path / "other.yaml"
+    file.write_text(CONFIG + 'agents: {rex: {githubApp: "other-rex"}}\n')
+    await start("two", settings=read_cluster_configuration(file, None))
+    await until(lambda: (server.objects.get(JOBS, "default", job) or {})["spec"].get("suspend"))
+    assert status(server)["phase"] == "Running"
+    server.objects.set_status("pods", "default", f"{job}-pod", ended_pod({}, code=143))
+    await until(lambda: status(server).get("phase") == "Failed")
+    assert status(server)["result"]["terminalReason"] == "InvalidSpec"
 
 
 async def test_a_play_is_looked_at_when_its_run_cannot_start_and_when_that_is_deleted(

@@ -96,6 +96,13 @@ async def test_a_token_that_github_does_not_take_any_more_is_replaced_at_the_nex
     assert await tokens.issue(run(), REX) == "ghs_2"
 
 
+async def test_a_refusal_names_the_repository_on_the_host_that_is_worked_with(place: Place) -> None:
+    place.hub.on(ISSUE, Reply({"message": "There is at least one repository that does not exist"}, 422))
+    tokens = Broker(Accounts({"rex": app(place)}, None, advice="do this"), "github.example.com")
+    with pytest.raises(RefusedError, match=r"GitHub gives App rex no token for github\.example\.com/acme/shop with "):
+        await tokens.issue(run(), REX)
+
+
 async def test_a_token_is_given_though_github_cannot_be_asked_whether_it_holds(place: Place) -> None:
     tokens = broker(place)
     await tokens.issue(run(), REX)

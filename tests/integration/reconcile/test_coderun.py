@@ -117,6 +117,29 @@ async def test_what_keeps_a_run_from_starting_stands_in_its_status_and_is_tried_
     await store.close()
 
 
+async def test_those_who_wait_for_a_run_that_is_deleted_and_made_again_unseen_go_on(tmp_path: Path) -> None:
+    store = SqliteStore.open(tmp_path / "state.db", clock=SettableClock())
+    reconciler, _ = starting(store, StateFolder.at(tmp_path / "state"), ClusterUnavailableError("later"))
+    first, waiting = (replace(run(name), spec=replace(run().spec, github_app="rex")) for name in ("second", "first"))
+    await store.create(first)
+    with pytest.raises(ClusterUnavailableError):
+        await reconciler.reconcile("second")
+    await store.create(waiting)
+    assert await reconciler.reconcile("first") == Again()
+    await store.delete(CodeRun, "second")
+    await store.create(first)
+    again = await reconciler.reconcile("second")
+    assert again.runs == ("first",)
+    assert again.after is not None
+    with pytest.raises(ClusterUnavailableError, match="later"):  # it begins
+        await reconciler.reconcile("first")
+    await reconciler.reconcile("second")
+    seen = await store.get(CodeRun, "second")
+    assert seen is not None
+    assert "in use by run first" in seen.status.message
+    await store.close()
+
+
 async def test_a_run_whose_name_somebody_else_has_taken_ends_and_says_whose_it_is(tmp_path: Path) -> None:
     store = SqliteStore.open(tmp_path / "state.db", clock=SettableClock())
     asked = run()

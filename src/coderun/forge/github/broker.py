@@ -49,10 +49,11 @@ class Accounts:
 
 
 class Broker:
-    """Tokens of runs; `reconcile.coderun.Tokens`."""
+    """Tokens of runs; `reconcile.coderun.Tokens`. A repository of which only owner and name are said is on `host`."""
 
-    def __init__(self, accounts: Accounts) -> None:
+    def __init__(self, accounts: Accounts, host: str = DEFAULT_HOST) -> None:
         self._accounts = accounts
+        self._host = host
         self._leases: dict[str, Lease] = {}
         self._inherited: dict[str, Lease] = {}
         self._owed: list[Lease] = []
@@ -67,7 +68,8 @@ class Broker:
         if run.name not in self._leases:
             gates = [gate.kind for gate in run.spec.evidence]
             account = self._accounts.of(agent.name)
-            self._leases[run.name] = account.lease(repository_of(run.spec.repository_url), run_permissions(gates, agent))
+            repository = repository_of(run.spec.repository_url, self._host)
+            self._leases[run.name] = account.lease(repository, run_permissions(gates, agent))
         return await self._leases[run.name].text()
 
     def knows(self, run: str) -> bool:
