@@ -22,8 +22,17 @@ class What(StrEnum):
     FORGE = "forge"
 
 
+_KINDS = [kind.value for kind in What]
+
+
+def _kinds() -> list[str]:
+    return _KINDS
+
+
 def command(
-    what: Annotated[What, typer.Argument(metavar="WHAT", help="plays, runs or forge.")] = What.PLAYS,
+    kind: Annotated[
+        str, typer.Argument(metavar="WHAT", help="plays, runs or forge; or a play.", autocompletion=_kinds)
+    ] = What.PLAYS.value,
     name: Annotated[str, typer.Argument(metavar="NAME", help="Only this one (for plays also the task's number).")] = "",
     output: OutputOption = Output.TABLE,
     repo: RepoOption = "",
@@ -33,9 +42,11 @@ def command(
     Examples:
         coderun get
         coderun get runs
+        coderun get 3
         coderun get plays 3 -o yaml
         git pull "$(coderun get forge -o name)" main
     """
+    what, name = _meant(kind, name)
     if what is What.FORGE:
         with_local(repo, lambda system: _show_forge(system, output))
         return
@@ -60,6 +71,15 @@ def command(
     show(rows, output, columns=columns, empty=f"no {what.value} yet{where}; `coderun play --task N` starts one")
     if output is Output.TABLE and not holder and any(not _has_ended(each) for each in found):
         say(f"\nno controller is running, so this is how it was left: {how} carries on", err=True)
+
+
+def _meant(kind: str, name: str) -> tuple[What, str]:
+    """What is to be listed, and the one that is meant; a play may be named alone, as everywhere."""
+    if kind in _KINDS:
+        return What(kind), name
+    if not name and (kind.isdigit() or "-" in kind):
+        return What.PLAYS, kind
+    raise typer.BadParameter(f"{kind!r} is not one of {', '.join(map(repr, _KINDS))}, nor a play", param_hint="'WHAT'")
 
 
 async def _with_holder(system: "Workplace", work: Any) -> Any:

@@ -1,5 +1,6 @@
 """The entry point: `coderun`. Builds the commands, turns errors into a line for people and an exit code."""
 
+import errno
 import io
 import os
 import sys
@@ -69,6 +70,7 @@ app.command("demo", short_help="See it all on a small repository, with scripted 
 app.command("crds", short_help="Print the custom resource definitions for a cluster.")(crds.command)
 app.command("agent", hidden=True)(agent.command)
 keep_examples(app)
+_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 def _print_version(value: bool) -> None:
@@ -108,6 +110,11 @@ def main() -> None:
         from coderun.model.errors import CoderunError
         from coderun.model.text import printable
 
+        if isinstance(error, OSError) and error.errno in _FULL:
+            _discard_output()
+            place = f" at {printable(str(error.filename))}" if error.filename else ", as it seems where the output goes"
+            say(f"error: the disk is full{place} ({error.strerror}); free some space and repeat the command", err=True)
+            sys.exit(Exit.UNAVAILABLE)
         if not isinstance(error, CoderunError):
             raise
         say(f"error: {printable(str(error), keep_lines=True)}", err=True)

@@ -204,10 +204,15 @@ def with_local(repo: str, work: "Callable[[LocalSystem], Coroutine[Any, Any, T]]
 
 
 def folder_of(repo: str) -> "Path":
-    """The folder a command works in."""
+    """The folder a command works in. Raises `ConfigError` where it is gone."""
     from pathlib import Path
 
-    return Path(repo).absolute() if repo else Path.cwd()
+    try:
+        return Path(repo).absolute() if repo else Path.cwd()
+    except FileNotFoundError as error:
+        from coderun.model.errors import ConfigError
+
+        raise ConfigError("the folder this command was typed in is gone; go into one that is there") from error
 
 
 def show(

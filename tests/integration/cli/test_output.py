@@ -171,6 +171,39 @@ def test_a_reader_who_leaves_early_gets_no_traceback(shop: Place, words: str, co
     assert "error" not in done.stderr.lower()
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize("words", ["get", "get -o json", "--help", "pr diff 1"])
+def test_a_full_disk_behind_the_output_is_said_in_one_line(shop: Place, words: str) -> None:
+    argv = [sys.executable, "-m", "coderun.cli.main", *words.split()]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            argv, cwd=shop.repository, env=shop.environment, stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert (done.returncode, done.stderr.count("\n")) == (5, 1), done.stderr
+    assert done.stderr.startswith("error: the disk is full, as it seems where the output goes")
+
+
+def test_where_the_folder_is_gone_that_is_said(shop: Place, tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    script = 'rmdir "$PWD" && exec "$0" -m coderun.cli.main get'
+    argv = ["sh", "-c", script, sys.executable]
+    done = subprocess.run(argv, cwd=gone, env=shop.environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (
+        2,
+        "error: the folder this command was typed in is gone; go into one that is there\n",
+    )
+
+
+def test_a_play_may_be_named_alone_and_what_is_neither_is_refused(coderun: Coderun) -> None:
+    for name in ("2", "play-shop-2"):
+        assert coderun("get", name, "-o", "name").stdout == "play-shop-2\n"
+    assert coderun("get", "77").returncode == 4
+    wrong = coderun("get", "plyas")
+    assert wrong.returncode == 2
+    assert "'plyas' is not one of 'plays', 'runs', 'forge', nor a play" in " ".join(wrong.stderr.split())
+
+
 def test_steering_says_that_nobody_carries_it_out_where_no_controller_runs(coderun: Coderun) -> None:
     paused = coderun("pause", "2")
     assert paused.stdout == (
