@@ -114,13 +114,13 @@ async def test_a_list_of_tasks_that_is_malformed_is_refused_with_file_and_line(
         ),
         (
             'agents: {rex: {cli: {cliType: command, settings: {command: "\'"}}}}\n',
-            "coderun.yaml:1:21: agents.rex.cli: cli 'command' runs a program of yours; name it: ",
+            "coderun.yaml:1:60: agents.rex.cli.settings.command: the agent's command cannot be split into words",
         ),
         ("play:\n  autoMerge: perhaps\n", "coderun.yaml:2:14: play.autoMerge: "),
         ("play: [\n", "coderun.yaml:2:1: "),
-        ("pipeline: nowhere.yaml\n", "nowhere.yaml"),
+        ("pipeline: nowhere.yaml\n", "coderun.yaml:1:11: pipeline: there is no file 'nowhere.yaml'"),
     ],
-    ids=["unknown key", "unknown agent", "unknown role", "no command", "wrong type", "no YAML", "no pipeline file"],
+    ids=["unknown key", "unknown agent", "unknown role", "broken command", "wrong type", "no YAML", "no pipeline file"],
 )
 async def test_a_configuration_that_is_wrong_is_refused_with_file_and_line(place: Place, text: str, message: str) -> None:
     place.write("coderun.yaml", text)

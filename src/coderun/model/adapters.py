@@ -27,7 +27,7 @@ def command_words(command: Any) -> list[str]:
         except ValueError as error:
             raise ValueError(f"the agent's command cannot be split into words ({error})") from error
     if not isinstance(command, list | tuple) or not command or not all(isinstance(word, str) for word in command):
-        found = f"a {type(command).__name__}, not one of texts" if command else "nothing"
+        found = f"a {type(command).__name__}, where a list of texts is needed" if command else "nothing"
         raise ValueError(f"the agent's command is {found}")
     if not command[0] or any("\0" in word for word in command):
         raise ValueError("the agent's command is empty or has a NUL character in it")

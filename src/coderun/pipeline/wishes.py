@@ -42,6 +42,8 @@ def approving(by: str, at: datetime) -> Callable[[Play], PlaySpec]:
 
     def change(play: Play) -> PlaySpec:
         _refuse_finished(play, "approved")
+        if play.spec.abort_requested:
+            raise RefusedError(f"play {play.name} is being aborted; `coderun retry {play.name}` takes that back, then approve")
         if not play.status.stage:
             raise RefusedError(f"play {play.name} has not started; `coderun why {play.name}` says what it waits for")
         if approval_of(play) is not None:

@@ -193,9 +193,9 @@ async def test_a_program_that_is_not_there_fails_the_run_with_its_name(bench: Be
     [
         (None, "is nothing; write a list"),
         ([], "is nothing; write a list"),
-        (7, "is a int; write a list"),
+        (7, "is a int, where a list of texts is needed; write a list"),
         ("agent 'unclosed", "cannot be split into words"),
-        (["agent", 3], "is a list; write a list"),
+        (["agent", 3], "is a list, where a list of texts is needed; write a list"),
         (["a\0b"], "NUL character"),
     ],
 )

@@ -145,6 +145,14 @@ def test_a_play_that_has_not_started_has_no_gate_to_approve() -> None:
         APPROVE(make_play(phase=PlayPhase.PENDING))
 
 
+def test_a_play_that_is_being_aborted_is_not_approved_until_that_is_taken_back() -> None:
+    play = make_play(stage="testing", pull_request=PULL)
+    aborted = replace(play, spec=aborting(play))
+    with pytest.raises(RefusedError, match=r"play-shop-1 is being aborted; `coderun retry play-shop-1` takes that back"):
+        APPROVE(aborted)
+    assert len(APPROVE(replace(play, spec=retrying(aborted))).approvals) == 1
+
+
 @pytest.mark.parametrize("wanted", ["play-shop-12", "12", "012"])
 async def test_a_play_is_found_by_name_and_by_the_number_of_its_task(store: SqliteStore, wanted: str) -> None:
     for task in (1, 12):

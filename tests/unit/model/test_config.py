@@ -108,7 +108,7 @@ def test_words_of_closed_sets_are_taken() -> None:
         ),
         (
             "agents: {ann: {cli: {cliType: command, settings: {command: [a, 3]}}}}",
-            "agents.ann.cli.settings.command: the agent's command is a list, not one of texts",
+            "agents.ann.cli.settings.command: the agent's command is a list, where a list of texts is needed",
         ),
         (
             "agents: {ann: {cli: {cliType: claude, settings: {permisionMode: plan}}}}",
