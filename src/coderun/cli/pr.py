@@ -172,6 +172,8 @@ def comment(
         coderun pr comment 7 --body - <notes.md
     """
     text = _text(body)
+    if not text.strip():
+        raise typer.BadParameter("a comment needs a text; add --body TEXT")
 
     async def work(forge: "Forge") -> "PullRequest":
         await forge.comment(number, text)

@@ -148,6 +148,8 @@ def find_task(known: Mapping[int, Task], task_id: int) -> Task:
 def waiting_for(tasks: Iterable[Task], *, done: frozenset[int] = frozenset()) -> str:
     """Why no task can start, for people: all are done, or what the open ones wait for."""
     known = {task.id: task for task in tasks}
+    if not known:
+        return "there is no task in the list"
     finished = finished_tasks(known.values(), done)
     waits = {
         task.id: [wait for wait in task.dependencies if wait not in finished]

@@ -99,6 +99,13 @@ def test_a_review_says_one_thing(ready: LocalPlace) -> None:
     assert "needs a text" in result.output
 
 
+def test_a_comment_says_something(ready: LocalPlace) -> None:
+    result = run(ready, "comment", "1", "-m", " \n")
+    assert result.exit_code == 2
+    assert "a comment needs a text" in result.output
+    assert json.loads(ok(ready, "show", "1", "-o", "json"))["comments"] == []
+
+
 def test_labels_come_and_go(ready: LocalPlace) -> None:
     ok(ready, "label", "1", "a", "b")
     assert json.loads(ok(ready, "unlabel", "1", "A", "c", "-o", "json"))["labels"][0]["name"] == "b"

@@ -153,7 +153,7 @@ def test_tasks_that_cannot_be_worked_on_are_refused(ids: list[int], message: str
             [task(3, 2), task(1, status=BLOCKED), task(2, 1)],
             "task 2 waits for task 1 (blocked), task 3 waits for task 2 (pending)",
         ),
-        ([], "all 0 tasks are done"),
+        ([], "there is no task in the list"),
     ],
 )  # fmt: skip
 def test_why_no_task_can_start_is_said(tasks: list[Task], words: str) -> None:
