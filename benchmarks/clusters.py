@@ -124,6 +124,20 @@ class Cluster:
         """Create a CodeRun."""
         await self.post(self.runs, coderun(name))
 
+    async def empty(self) -> None:
+        """Delete all CodeRuns, and wait until what was made for them has been collected; workspaces stay."""
+        await self.send("DELETE", self.runs, b"{}")
+        async with asyncio.timeout(120):
+            for path in (self.runs, self.jobs, f"{self.core}/pods", f"{self.core}/configmaps"):
+                while await self._count(path):  # noqa: ASYNC110 - nothing tells
+                    await asyncio.sleep(0.5)
+
+    async def _count(self, path: str) -> int:
+        """How many objects there are, but for what every namespace has."""
+        async with self.session.get(path) as reply:
+            items = (await reply.json())["items"]
+        return sum(item["metadata"]["name"] != "kube-root-ca.crt" for item in items)
+
     async def send(self, method: str, path: str, data: bytes) -> None:
         """Write something; patches are merge patches. Where the server asks for patience it gets it."""
         kind = "application/merge-patch+json" if method == "PATCH" else "application/json"
