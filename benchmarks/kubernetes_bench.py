@@ -108,6 +108,7 @@ def rights() -> list[Mapping[str, Any]]:
 async def _figures(cluster: Cluster, client: Program) -> Figures:
     await _latencies(cluster, "warm", WARM)
     # The steady ones first: a burst leaves the cluster's own controllers work for a while.
+    await cluster.empty()
     await asyncio.sleep(REST_SECONDS)
     paced = await _latencies(cluster, "paced", PACE * SECONDS, pace=PACE)
     burst = await _latencies(cluster, "burst", BURST)
