@@ -108,13 +108,18 @@ def rights() -> list[Mapping[str, Any]]:
 async def _figures(cluster: Cluster, client: Program) -> Figures:
     await _latencies(cluster, "warm", WARM)
     # The steady ones first: a burst leaves the cluster's own controllers work for a while.
-    await cluster.empty()
-    await asyncio.sleep(REST_SECONDS)
+    await _clear(cluster)
     paced = await _latencies(cluster, "paced", PACE * SECONDS, pace=PACE)
     burst = await _latencies(cluster, "burst", BURST)
     rounds = [await _round(cluster, client, f"many{number}") for number in range(ROUNDS)]
     # The best of each: what other programs of this machine take away is no work of the client.
     return Figures(burst, paced, max(rate for rate, _ in rounds), min(cpu for _, cpu in rounds))
+
+
+async def _clear(cluster: Cluster) -> None:
+    """Leave neither runs nor work of the cluster's own controllers behind."""
+    await cluster.empty()
+    await asyncio.sleep(REST_SECONDS)
 
 
 async def _round(cluster: Cluster, client: Program, prefix: str) -> tuple[float, float]:
@@ -123,8 +128,7 @@ async def _round(cluster: Cluster, client: Program, prefix: str) -> tuple[float,
     No pod of this cluster ever starts. The controller looks into runs that wait for theirs, and writes what they wait for: that
     is no part of the way from a CodeRun to its Job, and each round would do it for the one before.
     """
-    await cluster.empty()
-    await asyncio.sleep(REST_SECONDS)
+    await _clear(cluster)
     used, begun = cpu_seconds(client.pid), time.perf_counter()
     await _latencies(cluster, prefix, MANY)
     taken = time.perf_counter() - begun

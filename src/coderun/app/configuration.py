@@ -3,7 +3,6 @@
 It reads files and nothing else; what they mean is `model.config` and `pipeline.definition`.
 """
 
-import difflib
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
@@ -12,12 +11,12 @@ from typing import Final
 import msgspec
 
 from coderun.app.templates import packaged_templates, read_folder, user_templates
-from coderun.app.textfiles import nearby, read_anywhere, read_inside, show_path
+from coderun.app.textfiles import is_missing, nearby, read_anywhere, read_inside, show_path
 from coderun.model.cluster import parse_cluster_config
 from coderun.model.config import FILE_NAME, PACKAGED_PIPELINE, Config, parse_config, parse_roster
 from coderun.model.errors import ConfigError
 from coderun.model.roster import Roster
-from coderun.model.text import did_you_mean, listed
+from coderun.model.text import did_you_mean, listed, nearest
 from coderun.model.yaml import MAX_CHARACTERS, decode, load
 from coderun.pipeline.definition import Pipeline, problems
 from coderun.plan.order import ForgeRef, Limits
@@ -192,16 +191,16 @@ def _check_agents_roles(text: str, config: Config, pipeline: Pipeline) -> None:
     asked = {*(stage.role for stage in pipeline.stages), *config.roles, *packaged} - {""}
     for name, agent in config.agents.items():
         role = agent.role if isinstance(agent.role, str) else ""
-        near = difflib.get_close_matches(role, asked, n=1, cutoff=_SLIP) if role and role not in asked else []
+        near = nearest(role, asked, cutoff=_SLIP) if role and role not in asked else ""
         if near:
-            message = f"no stage asks for the role {role!r}; did you mean {near[0]!r}? (known roles: {listed(sorted(asked))})"
+            message = f"no stage asks for the role {role!r}; did you mean {near!r}? (known roles: {listed(sorted(asked))})"
             raise load(text, name=FILE_NAME).error(("agents", name, "role"), message)
 
 
 def _check_pipeline_file(repository: Path, text: str, config: Config) -> None:
     """Say in which line a pipeline is named whose file is not there; what else may be wrong with it is said of the file."""
     path = repository / config.pipeline
-    if config.pipeline == PACKAGED_PIPELINE or path.is_symlink() or path.exists():
+    if config.pipeline == PACKAGED_PIPELINE or not is_missing(path):
         return
     message = f"there is no file {config.pipeline!r}{nearby(path)}; correct its path, or write `{PACKAGED_PIPELINE}`"
     raise load(text, name=FILE_NAME).error(("pipeline",), message)

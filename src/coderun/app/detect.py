@@ -15,8 +15,8 @@ from coderun.app.tasks import find_tasks_file
 from coderun.app.textfiles import read_inside
 from coderun.model.errors import ConfigError
 
-AGENT_PROGRAMS: Final = {"claude": "claude", "codex": "codex", "opencode": "opencode"}
-"""The program on the PATH by kind of agent CLI."""
+_AGENT_CLIS: Final = ("claude", "codex", "opencode")
+"""Kinds of agent CLIs; the program on the PATH has the same name."""
 
 _MAKE_TARGET = re.compile(r"^(test|check|lint)\s*:(?!=)", re.MULTILINE)
 _NO_TEST: Final = "no test specified"
@@ -42,7 +42,7 @@ def suggest_checks(repository: Path) -> list[SuggestedCheck]:
 
 def find_agent_programs(search_path: str) -> dict[str, str]:
     """Paths of the agent CLIs that are on `search_path`, by kind."""
-    found = {kind: shutil.which(program, path=search_path) for kind, program in AGENT_PROGRAMS.items()}
+    found = {kind: shutil.which(kind, path=search_path) for kind in _AGENT_CLIS}
     return {kind: path for kind, path in found.items() if path}
 
 

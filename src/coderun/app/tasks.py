@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from coderun.app.textfiles import MAX_BYTES, nearby, read_anywhere, read_inside, show_path
+from coderun.app.textfiles import MAX_BYTES, is_missing, nearby, read_anywhere, read_inside, show_path
 from coderun.model.errors import ConfigError
 from coderun.model.task import Task, task_from_text
 from coderun.model.taskmaster import MAX_CHARACTERS, parse_current_tag, parse_tasks
@@ -123,7 +123,7 @@ def _is_file(path: Path) -> bool:
 def _tasks_path(repository: Path, file: str | Path | None) -> Path:
     if file:
         path = repository / file
-        if not path.is_symlink() and not _is_there(path):
+        if is_missing(path):
             raise ConfigError(
                 f"{show_path(path, repository)}: there is no such file{nearby(path)}; correct tasks.file in coderun.yaml"
             )

@@ -59,6 +59,17 @@ def _real_path(path: Path, shown: str) -> Path:
         raise ConfigError(f"{shown}: cannot be read: {printable(str(error), 200)}") from error
 
 
+def is_missing(path: Path) -> bool:
+    """Whether there is nothing of that name. What is not to be looked at is not missing: reading it will say why."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except (OSError, ValueError):
+        return False
+    return False
+
+
 def nearby(path: Path) -> str:
     """For people, behind the name of a file that is not there: why, or the files like it in its folder; "" for nothing."""
     if path.is_symlink():

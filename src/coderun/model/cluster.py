@@ -125,13 +125,13 @@ def parse_cluster_config(text: str, *, packaged: Roster, name: str) -> ClusterCo
     config = parse_as(ClusterConfig, text, packaged=packaged, name=name)
     for resource, asked in config.cluster.requests.items():
         most = config.cluster.limits.get(resource)
-        if most is not None and amount(asked) > amount(most):
+        if most is not None and _amount(asked) > _amount(most):
             message = f"{asked} is more than cluster.limits.{resource}, {most}; write at most that, or a larger limit"
             raise load(text, name=name).error(("cluster", "requests", resource), message)
     return config
 
 
-def amount(quantity: str) -> Decimal:
+def _amount(quantity: str) -> Decimal:
     """A `Quantity` in the unit it counts: bytes, cores."""
     number = quantity.rstrip("".join(_UNITS))
     return Decimal(number) * _UNITS[quantity.removeprefix(number)]

@@ -57,8 +57,13 @@ def clip(text: str, limit: int) -> str:
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`; did you mean 'x'?` with the nearest of `known`, "" where none is near."""
     by_lower = {name.lower(): name for name in known}
-    near = difflib.get_close_matches(word.lower(), by_lower, n=1)
-    return f"; did you mean {by_lower[near[0]]!r}?" if near else ""
+    near = nearest(word.lower(), by_lower)
+    return f"; did you mean {by_lower[near]!r}?" if near else ""
+
+
+def nearest(word: str, known: Iterable[str], *, cutoff: float = 0.6) -> str:
+    """The one of `known` that is most like `word`, "" where none is at least so much alike (1: the same)."""
+    return next(iter(difflib.get_close_matches(word, list(known), n=1, cutoff=cutoff)), "")
 
 
 def listed(words: Iterable[object], *, limit: int = 20) -> str:

@@ -4,7 +4,6 @@ Reading YAML is somebody else's; here are the shapes and `problems`, which names
 reader can add file and line.
 """
 
-import difflib
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
 
@@ -12,6 +11,7 @@ import msgspec
 
 from coderun.model.gates import Gate, GateActor, GateKind
 from coderun.model.names import is_dns_label
+from coderun.model.text import nearest
 
 
 class Trigger(StrEnum):
@@ -231,5 +231,5 @@ def _remedy_problems(pipeline: Pipeline) -> Iterator[Problem]:
 
 
 def _nearest(word: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(word, known, n=1)
-    return f"; did you mean {close[0]!r}?" if close else f" (known: {', '.join(known) or 'none'})"
+    close = nearest(word, known)
+    return f"; did you mean {close!r}?" if close else f" (known: {', '.join(known) or 'none'})"

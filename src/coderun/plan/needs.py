@@ -13,7 +13,6 @@ A Secret that is named there without keys gives all its keys, weaker than all of
 
 import base64
 import binascii
-import difflib
 import re
 from collections.abc import Mapping
 from typing import Any, Final
@@ -24,7 +23,7 @@ from coderun.model.coderun import CodeRun, SecretEnvVar
 from coderun.model.errors import ConfigError, InvalidCodeRunError
 from coderun.model.names import is_dns_subdomain
 from coderun.model.roster import Agent
-from coderun.model.text import printable
+from coderun.model.text import nearest, printable
 from coderun.model.yaml import decode, load
 from coderun.plan.order import PodNeeds
 
@@ -105,8 +104,8 @@ def _requirements(run: CodeRun) -> _Requirements:
         raise _invalid(run, "taskRequirements", f"cannot be used: {error}") from error
     for key in document.data:
         # Keys of others are let pass, but not one that was meant for us.
-        if key not in _READ and (meant := difflib.get_close_matches(str(key).lower(), _READ, n=1, cutoff=0.8)):
-            raise _invalid(run, "taskRequirements", f"has {str(key)!r}, which nobody reads; write {meant[0]!r}")
+        if key not in _READ and (meant := nearest(str(key).lower(), _READ, cutoff=0.8)):
+            raise _invalid(run, "taskRequirements", f"has {str(key)!r}, which nobody reads; write {meant!r}")
     return asked
 
 

@@ -31,13 +31,12 @@ from coderun.plan.order import RunPlan
 from coderun.plan.plan import plan, workspace_of
 from coderun.plan.settings import RunSettings
 from coderun.reconcile.herald import Herald, Silent
-from coderun.reconcile.result import NOT_AGAIN, Again
+from coderun.reconcile.result import AT_ONCE, NOT_AGAIN, Again
 from coderun.reconcile.view import RunBrief, View
 from coderun.runtime.protocol import Runtime
 from coderun.store.protocol import ObjectStore
 
 _log = structlog.get_logger(__name__)
-_AT_ONCE = 0.001
 _ENDING = 2.0
 """When (seconds) a job that was told to end is looked at again, if nothing is heard of it before."""
 
@@ -115,7 +114,7 @@ class CodeRunReconciler:
         known = self._view.runs.get(name)
         if known is not None and known.uid != run.metadata.uid:
             # Deleted and made again, told as one: those who waited for the earlier one are looked at first.
-            return replace(await self._vanished(name), after=_AT_ONCE)
+            return replace(await self._vanished(name), after=AT_ONCE)
         if run.status.is_finished:
             return await self._finished(run)
         keep = timedelta(days=self._settings.keep_finished_days)

@@ -44,13 +44,12 @@ from coderun.pipeline.definition import Pipeline
 from coderun.pipeline.facts import Association, Facts, Rules, RunFact, associate
 from coderun.plan.lifecycle import READY
 from coderun.reconcile.herald import Herald, Silent
-from coderun.reconcile.result import NOT_AGAIN, Again
+from coderun.reconcile.result import AT_ONCE, NOT_AGAIN, Again
 from coderun.reconcile.view import View
 from coderun.store.protocol import ObjectStore
 
 REFUSAL_RECHECK = 60.0
 LONG_WAIT = 30.0
-_AT_ONCE = 0.001
 _log = structlog.get_logger(__name__)
 
 
@@ -114,7 +113,7 @@ class PlayReconciler:
         self._view.see_play(play)
         if known is not None and _makes_room(known.phase, play.status.phase):
             # The answer to what was written was lost, or it was made again: others are looked at before this is gone on with.
-            return replace(self._wake_pending(), after=_AT_ONCE)
+            return replace(self._wake_pending(), after=AT_ONCE)
         pipeline = self._settings.pipelines.get(play.spec.pipeline)
         if pipeline is None:
             return await self._write(play, _seen(play, _no_pipeline(play, sorted(self._settings.pipelines), self._clock())))

@@ -1,8 +1,13 @@
 """What a pass over one object leaves to do."""
 
+from typing import Final
+
 import msgspec
 
 from coderun.model.errors import CoderunError
+
+AT_ONCE: Final = 0.001
+"""An `after` for the next pass as soon as others have been looked at; after 0 seconds it would be a part of this one."""
 
 
 class Again(msgspec.Struct, frozen=True, kw_only=True):

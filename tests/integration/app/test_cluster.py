@@ -380,17 +380,23 @@ async def test_a_run_that_is_deleted_and_made_again_starts_anew(server: FakeApiS
     await until(lambda: status(server).get("phase") == "Running")
 
 
-@pytest.mark.parametrize("kind", [FaultKind.ERROR, FaultKind.CUT])
-async def test_the_next_run_of_a_workspace_starts_though_the_answer_to_the_end_of_the_one_before_was_lost(
-    server: FakeApiServer, start: Start, kind: FaultKind
-) -> None:
-    await start()
+async def one_works_and_one_waits(server: FakeApiServer) -> str:
+    """The job of run-1, which works; run-2 waits for its workspace."""
     server.objects.create(coderun())
     job = await started(server)
     add_pod(server, job, running_pod())
     await until(lambda: status(server).get("phase") == "Running")
     server.objects.create(coderun("run-2"))
     await until(lambda: "in use by run run-1" in status(server, "run-2").get("message", ""))
+    return job
+
+
+@pytest.mark.parametrize("kind", [FaultKind.ERROR, FaultKind.CUT])
+async def test_the_next_run_of_a_workspace_starts_though_the_answer_to_the_end_of_the_one_before_was_lost(
+    server: FakeApiServer, start: Start, kind: FaultKind
+) -> None:
+    await start()
+    job = await one_works_and_one_waits(server)
     server.faults.add(Fault(kind=kind, verb="patch", path="coderuns/run-1/status", after=True))
     report = {"phase": "Succeeded", "outcome": {"exitCode": 0, "terminalReason": "Completed", "summary": "done"}}
     server.objects.set_status("pods", "default", f"{job}-pod", ended_pod(report))
@@ -403,12 +409,7 @@ async def test_a_run_that_somebody_ends_by_hand_is_stopped_before_the_next_of_it
     server: FakeApiServer, start: Start
 ) -> None:
     replica = await start()
-    server.objects.create(coderun())
-    job = await started(server)
-    add_pod(server, job, running_pod())
-    await until(lambda: status(server).get("phase") == "Running")
-    server.objects.create(coderun("run-2"))
-    await until(lambda: "in use by run run-1" in status(server, "run-2").get("message", ""))
+    job = await one_works_and_one_waits(server)
     server.objects.set_status(RUNS, "default", "run-1", {**status(server), "phase": "Failed", "workCompleted": True})
     await until(lambda: (server.objects.get(JOBS, "default", job) or {})["spec"].get("suspend"))
     assert "in use by run run-1" in status(server, "run-2")["message"]

@@ -53,6 +53,7 @@ def test_a_repositorys_own_files_are_read(tmp_path: Path) -> None:
             "play: {parallel: 2}\npipeline: p.yaml",
             "coderun.yaml:2:11: pipeline: there is no file 'p.yaml'; correct its path, or write `play`",
         ),
+        ("coderun.yaml", f"pipeline: {'p' * 300}.yaml", f"{'p' * 199}…: cannot be read: "),
         (
             "coderun.yaml",
             "agents:\n  rex:\n    role: implementaton\n",
